@@ -1,0 +1,190 @@
+//! A blob: one type's records in one immutable file, mapped and ready to be read.
+
+use std::ops::Range;
+use std::path::Path;
+
+use crate::directory::{Directory, FORMAT, Field, MAGIC, PRELUDE, RECORDS_PADDING, SECTIONS, Table, Var};
+use crate::error::{Error, Result};
+use crate::locator::{self, Span};
+use crate::map::Map;
+use crate::record::Record;
+
+/// An open blob. Opening checks the directory against the file and costs nothing per record; reading checks every offset it takes from the file.
+#[derive(Debug)]
+pub struct Blob {
+    map: Map,
+    directory: Directory,
+    pilots: Range<usize>,
+    locator: Range<usize>,
+    records: Range<usize>,
+    heap: Range<usize>,
+    values: Range<usize>,
+    vars: Vec<Var>,
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at.checked_add(8)?).map(|b| u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+}
+
+impl Blob {
+    /// Reads the directory of a mapped blob. Does not verify checksums.
+    pub fn open(map: Map) -> Result<Self> {
+        let path = map.path().to_owned();
+        let in_file = |error: Error| match error {
+            Error::Damaged(text) => Error::Damaged(format!("{}: {text}", path.display())),
+            Error::Format(text) => Error::Format(format!("{}: {text}", path.display())),
+            other => other,
+        };
+        Self::read(map).map_err(in_file)
+    }
+
+    fn read(map: Map) -> Result<Self> {
+        if map.len() < PRELUDE || map[..8] != MAGIC {
+            return Err(Error::Format("section prelude: not a bedeck blob".into()));
+        }
+        let format = u32::from_le_bytes([map[8], map[9], map[10], map[11]]);
+        if format > FORMAT {
+            return Err(Error::Format(format!(
+                "section prelude: format {format}, but this bedeck reads up to format {FORMAT}; upgrade bedeck"
+            )));
+        }
+        let json = (u64_at(&map, 16).zip(u64_at(&map, 24)))
+            .and_then(|(offset, length)| map.get(usize::try_from(offset).ok()?..usize::try_from(offset.checked_add(length)?).ok()?))
+            .ok_or_else(|| Error::Damaged("section prelude: the directory lies outside the file".into()))?;
+        let directory: Directory =
+            serde_json::from_slice(json).map_err(|e| Error::Damaged(format!("section directory: {e}")))?;
+        directory.check()?;
+        let section = |name: &str| -> Result<Range<usize>> {
+            let extent = directory.sections.get(name).copied().unwrap_or_default();
+            let end = extent.offset.checked_add(extent.length).filter(|end| *end <= map.len() as u64);
+            match end {
+                Some(end) => Ok(extent.offset as usize..end as usize),
+                None => Err(Error::Damaged(format!("section {name}: lies outside the file"))),
+            }
+        };
+        let [pilots, records, heap, values, locator] = SECTIONS.map(section);
+        let (pilots, records, heap, values, locator) = (pilots?, records?, heap?, values?, locator?);
+        let shape = &directory.index;
+        let lines = shape.total_slots().div_ceil(locator::ends_per_line(directory.locator.width));
+        if Some(pilots.len() as u64) != shape.parts.checked_mul(shape.buckets) {
+            return Err(Error::Damaged("section pilots: its length does not fit the index".into()));
+        }
+        if locator.len() as u64 != lines * locator::LINE as u64 {
+            return Err(Error::Damaged("section locator: its length does not fit the slots".into()));
+        }
+        if (records.len() as u64) < RECORDS_PADDING {
+            return Err(Error::Damaged("section records: shorter than its padding".into()));
+        }
+        let mut vars: Vec<Var> = directory.record.key.iter().copied().collect();
+        vars.extend(directory.fields.iter().filter_map(|f| f.var));
+        vars.sort_unstable_by_key(|var| var.order);
+        let blob = Self { map, directory, pilots, locator, records, heap, values, vars };
+        for field in &blob.directory.fields {
+            for table in field.values.iter().chain(&field.dangling) {
+                blob.check_table(field, table)?;
+            }
+        }
+        Ok(blob)
+    }
+
+    fn check_table(&self, field: &Field, table: &Table) -> Result<()> {
+        let wrong = || Error::Damaged(format!("section values: the table of field {:?} lies outside it", field.name));
+        let ends = table.count.checked_add(1).and_then(|n| n.checked_mul(8)).and_then(|n| n.checked_add(table.offset));
+        let ends = usize::try_from(ends.ok_or_else(wrong)?).map_err(|_| wrong())?;
+        let last = ends.checked_sub(8).and_then(|at| u64_at(self.values(), at)).ok_or_else(wrong)?;
+        let end = usize::try_from(last).ok().and_then(|last| ends.checked_add(last)).ok_or_else(wrong)?;
+        if end <= self.values.len() { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The mapped file.
+    pub fn map(&self) -> &Map {
+        &self.map
+    }
+
+    /// The section of pilots.
+    #[inline(always)]
+    pub fn pilots(&self) -> &[u8] {
+        &self.map[self.pilots.clone()]
+    }
+
+    /// The section of the locator.
+    #[inline(always)]
+    pub fn locator(&self) -> &[u8] {
+        &self.map[self.locator.clone()]
+    }
+
+    /// The section of records.
+    #[inline(always)]
+    pub fn records(&self) -> &[u8] {
+        &self.map[self.records.clone()]
+    }
+
+    /// The section of long values.
+    pub fn heap(&self) -> &[u8] {
+        &self.map[self.heap.clone()]
+    }
+
+    /// The section of tables.
+    pub fn values(&self) -> &[u8] {
+        &self.map[self.values.clone()]
+    }
+
+    /// The var values of a record, in order.
+    pub fn vars(&self) -> &[Var] {
+        &self.vars
+    }
+
+    /// Where the record with this ordinal lies.
+    #[inline(always)]
+    pub fn span(&self, ordinal: u32) -> Span {
+        locator::read(self.locator(), self.directory.locator.width, ordinal)
+    }
+
+    /// The record at `span`; an error where the span does not lie in the section, or is too short for the fixed part.
+    #[inline(always)]
+    pub fn record(&self, span: Span) -> Result<Record<'_>> {
+        let records = self.records();
+        let start = usize::try_from(span.offset).unwrap_or(usize::MAX);
+        let room = records.len() as u64 - RECORDS_PADDING;
+        let end = span.offset.checked_add(u64::from(span.length));
+        if span.length < self.directory.record.fixed || end.is_none_or(|end| end > room) {
+            return Err(self.damaged("locator", "a record lies outside the section records"));
+        }
+        Ok(Record::new(self, &records[start..], span.length))
+    }
+
+    /// Entry `i` of a table.
+    #[inline]
+    pub fn entry(&self, table: Table, i: u64) -> Result<&[u8]> {
+        let values = self.values();
+        let wrong = || self.damaged("values", "an entry lies outside its table");
+        if i >= table.count {
+            return Err(wrong());
+        }
+        let ends = table.offset as usize + 8 * i as usize;
+        let data = table.offset as usize + 8 * (table.count as usize + 1);
+        let (start, end) = u64_at(values, ends).zip(u64_at(values, ends + 8)).ok_or_else(wrong)?;
+        values.get(data..).and_then(|data| data.get(start as usize..end as usize)).ok_or_else(wrong)
+    }
+
+    /// All spans that hold a record, in slot order.
+    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
+        (0..self.directory.index.total_slots() as u32).map(|ordinal| self.span(ordinal)).filter(|span| !span.is_missing())
+    }
+
+    /// An error that names this file.
+    #[cold]
+    pub fn damaged(&self, section: &str, what: &str) -> Error {
+        Error::Damaged(format!("{}: section {section}: {what}", self.map.path().display()))
+    }
+
+    /// Opens the blob at `path` without verifying it.
+    pub fn open_path(path: &Path) -> Result<Self> {
+        Self::open(Map::open(path)?)
+    }
+}

@@ -1,0 +1,92 @@
+//! Decorating a list: keys in, an answer out, a slice at a time.
+
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::gather::Frame;
+use crate::json;
+use crate::lookup::{BATCH, Keys};
+use crate::selection::Node;
+use crate::version::Version;
+
+/// What becomes of a key that is not in the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It stands as null in its place.
+    Null,
+    /// It is left out.
+    Drop,
+    /// The first one ends the call.
+    Error,
+}
+
+/// Why a list was not decorated.
+#[derive(Debug)]
+pub enum Stop {
+    /// The key at this place is not in the catalogue, and [`Missing::Error`] was asked for.
+    Missing(usize),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Looks up `keys` slice by slice, follows the node's references, and hands each slice's records to `each` with the place of its first key.
+/// Stops at the first error, at the first missing key where `missing` says so, and between slices once `deadline` has passed.
+pub fn decorate<E: From<Stop>>(
+    version: &Version,
+    node: &Node,
+    keys: &Keys<'_>,
+    missing: Missing,
+    deadline: Option<Instant>,
+    mut each: impl FnMut(usize, &Frame) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let blob = &version.types[node.type_place].blob;
+    let mut frame = Frame::default();
+    for start in (0..keys.len()).step_by(BATCH) {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Stop::Failed(Error::Deadline).into());
+        }
+        frame.spans.clear();
+        keys.find(blob, start..(start + BATCH).min(keys.len()), &mut frame.spans).map_err(Stop::Failed)?;
+        match missing {
+            Missing::Null => {}
+            Missing::Drop => frame.spans.retain(|span| !span.is_missing()),
+            Missing::Error => {
+                if let Some(place) = frame.spans.iter().position(|span| span.is_missing()) {
+                    return Err(Stop::Missing(start + place).into());
+                }
+            }
+        }
+        frame.follow(version, node).map_err(Stop::Failed)?;
+        each(start, &frame)?;
+    }
+    Ok(())
+}
+
+/// Decorates `keys` as one JSON array.
+pub fn decorate_json(
+    version: &Version,
+    node: &Node,
+    keys: &Keys<'_>,
+    missing: Missing,
+    deadline: Option<Instant>,
+) -> std::result::Result<Vec<u8>, Stop> {
+    let mut out = Vec::with_capacity(64 + keys.len() * 256);
+    out.push(b'[');
+    decorate(version, node, keys, missing, deadline, |_, frame| {
+        for i in 0..frame.spans.len() {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            json::write_record(version, node, frame, i, &mut out)?;
+        }
+        Ok::<(), Stop>(())
+    })?;
+    out.push(b']');
+    Ok(out)
+}

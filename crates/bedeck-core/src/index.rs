@@ -1,0 +1,177 @@
+//! The index: a perfect hash of keys to slots with 8-bit pilots.
+//!
+//! After PtrHash (Groot Koerkamp, "PtrHash: Minimal Perfect Hashing at RAM Throughput", SEA 2025), without its remapping: a few per cent of
+//! the slots stay holes, which cost two bytes each, and a look-up needs one byte of the index.
+//! Given a key that was not built in, it returns some slot: only the key in the record tells.
+
+use std::collections::VecDeque;
+
+use crate::directory::Shape;
+use crate::hash::high;
+
+const PILOT: u64 = 0x517c_c1b7_2722_0a95;
+const SPREAD: u64 = 0xf135_7aea_2e62_a9c5;
+
+/// Keys a part: its slots and buckets stay in a core's own cache while pilots are searched.
+const PART_KEYS: u64 = 100_000;
+/// Mean keys a bucket: 8 / LAMBDA bits a key.
+const LAMBDA: f64 = 2.8;
+/// Share of slots that are filled in the fullest part.
+const ALPHA: f64 = 0.975;
+
+impl Shape {
+    /// Dimensions for parts of which the fullest has `fullest` keys.
+    pub fn new(seed: u64, parts: u64, fullest: u64) -> Self {
+        let slots = (fullest as f64 / ALPHA).ceil() as u64 + 2;
+        let buckets = (fullest as f64 / LAMBDA).ceil() as u64 + 1;
+        Self { seed, parts, buckets, slots }
+    }
+
+    /// Parts for so many keys.
+    pub const fn parts_for(keys: u64) -> u64 {
+        let parts = keys / PART_KEYS;
+        if parts == 0 { 1 } else { parts }
+    }
+
+    /// The part of a hash.
+    #[inline(always)]
+    pub const fn part(&self, hash: u64) -> u64 {
+        high(hash, self.parts)
+    }
+
+    /// The bucket of a hash, counted over all parts: the place of its pilot.
+    #[inline(always)]
+    pub const fn bucket(&self, hash: u64) -> u64 {
+        let x = hash.wrapping_mul(self.parts);
+        let y = high(high(x, x), (x >> 1) | 1 << 63);
+        let y = y - (y >> 8) + (x >> 8);
+        self.part(hash) * self.buckets + high(y, self.buckets)
+    }
+
+    /// The slot of a hash whose bucket has this pilot.
+    #[inline(always)]
+    pub const fn slot(&self, hash: u64, pilot: u8) -> u32 {
+        (self.part(hash) * self.slots + self.slot_in_part(hash, pilot)) as u32
+    }
+
+    #[inline(always)]
+    const fn slot_in_part(&self, hash: u64, pilot: u8) -> u64 {
+        high((hash ^ (pilot as u64).wrapping_mul(PILOT)).wrapping_mul(SPREAD), self.slots)
+    }
+
+    /// The pilots of one part, for its hashes in ascending order; `None` if no choice was found, or two hashes are equal.
+    ///
+    /// Buckets are placed from the largest to the smallest, each with the first pilot that meets no filled slot; a bucket without one
+    /// takes the pilot that evicts the fewest, who are placed again.
+    pub fn search(&self, hashes: &[u64]) -> Option<Vec<u8>> {
+        let buckets = self.buckets as usize;
+        let local = |hash: u64| (self.bucket(hash) % self.buckets) as usize;
+        let mut pilots = vec![0u8; buckets];
+        // Hashes of a bucket are neighbours, since buckets ascend with hashes.
+        let mut starts = vec![0u32; buckets + 1];
+        for hash in hashes {
+            starts[local(*hash) + 1] += 1;
+        }
+        for i in 0..buckets {
+            starts[i + 1] += starts[i];
+        }
+        let members = |bucket: u32| &hashes[starts[bucket as usize] as usize..starts[bucket as usize + 1] as usize];
+        let mut order: Vec<u32> = (0..buckets as u32).filter(|b| !members(*b).is_empty()).collect();
+        order.sort_by_key(|b| (std::cmp::Reverse(members(*b).len()), *b));
+
+        const FREE: u32 = u32::MAX;
+        let mut owner = vec![FREE; self.slots as usize];
+        let mut slots: Vec<usize> = Vec::new();
+        let place = |slots: &mut Vec<usize>, bucket: u32, pilot: u8| -> bool {
+            slots.clear();
+            slots.extend(members(bucket).iter().map(|h| self.slot_in_part(*h, pilot) as usize));
+            (1..slots.len()).all(|i| !slots[..i].contains(&slots[i]))
+        };
+        let mut evictions = 0usize;
+        let mut queue: VecDeque<u32> = VecDeque::new();
+        for first in order {
+            queue.push_back(first);
+            while let Some(bucket) = queue.pop_front() {
+                let free = (0..=255u8).find(|p| {
+                    members(bucket).iter().all(|h| owner[self.slot_in_part(*h, *p) as usize] == FREE)
+                        && place(&mut slots, bucket, *p)
+                });
+                let pilot = match free {
+                    Some(pilot) => pilot,
+                    None => {
+                        evictions += 1;
+                        if evictions > 10 * buckets + 1_000 {
+                            return None;
+                        }
+                        // The start of the search moves on, or two buckets could evict each other for ever.
+                        let cheapest = (0..=255u8)
+                            .map(|i| i.wrapping_add((evictions * 101) as u8))
+                            .filter_map(|p| {
+                                place(&mut slots, bucket, p).then(|| {
+                                    let cost = |slot: &usize| match owner[*slot] {
+                                        FREE => 0,
+                                        other => members(other).len().pow(2),
+                                    };
+                                    (slots.iter().map(cost).sum::<usize>(), p)
+                                })
+                            })
+                            .min_by_key(|(cost, _)| *cost)?;
+                        cheapest.1
+                    }
+                };
+                place(&mut slots, bucket, pilot);
+                for i in 0..slots.len() {
+                    let other = owner[slots[i]];
+                    if other != FREE {
+                        let theirs: Vec<usize> =
+                            members(other).iter().map(|h| self.slot_in_part(*h, pilots[other as usize]) as usize).collect();
+                        theirs.into_iter().for_each(|slot| owner[slot] = FREE);
+                        queue.push_back(other);
+                    }
+                }
+                slots.iter().for_each(|slot| owner[*slot] = bucket);
+                pilots[bucket as usize] = pilot;
+            }
+        }
+        Some(pilots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::hash;
+
+    fn hashes(n: u64) -> Vec<u64> {
+        let mut hashes: Vec<u64> = (0..n).map(|i| hash(0, &i.to_le_bytes())).collect();
+        hashes.sort_unstable();
+        hashes
+    }
+
+    #[test]
+    fn buckets_ascend_with_hashes() {
+        let shape = Shape::new(0, 3, 1000);
+        let hashes = hashes(3000);
+        assert!(hashes.windows(2).all(|w| shape.bucket(w[0]) <= shape.bucket(w[1])));
+        assert!(shape.bucket(u64::MAX) < shape.parts * shape.buckets);
+        assert!((0..=255).all(|p| u64::from(shape.slot(u64::MAX, p)) < shape.total_slots()));
+    }
+
+    #[test]
+    fn every_key_has_a_slot_of_its_own() {
+        for n in (0..200).chain([1_000, 20_000, 100_000]) {
+            let hashes = hashes(n);
+            let shape = Shape::new(0, 1, n);
+            let pilots = shape.search(&hashes).unwrap();
+            let mut slots: Vec<u32> = hashes.iter().map(|h| shape.slot(*h, pilots[shape.bucket(*h) as usize])).collect();
+            slots.sort_unstable();
+            slots.dedup();
+            assert_eq!(slots.len() as u64, n);
+        }
+    }
+
+    #[test]
+    fn equal_hashes_have_no_pilots() {
+        assert!(Shape::new(0, 1, 2).search(&[7, 7]).is_none());
+    }
+}

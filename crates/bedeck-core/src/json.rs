@@ -1,0 +1,176 @@
+//! Rendering records as JSON (RFC 8259): text is copied as it is stored.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::directory::{Field, KeySpec};
+use crate::error::Result;
+use crate::gather::Frame;
+use crate::key::{KeyKind, print_base62, print_uuid};
+use crate::record::Value;
+use crate::selection::{From, Node};
+use crate::text::escape;
+use crate::time::{write_date, write_instant};
+use crate::types::Scalar;
+use crate::version::Version;
+
+/// Appends record `i` of `frame` as an object, or `null` where there is none.
+pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out: &mut Vec<u8>) -> Result<()> {
+    let span = frame.spans[i];
+    if span.is_missing() {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    }
+    let blob = &version.types[node.type_place].blob;
+    let record = blob.record(span)?;
+    let directory = blob.directory();
+    for output in &node.outputs {
+        out.extend_from_slice(&output.json);
+        match output.from {
+            From::Key => write_key(&directory.key, record.key()?, out),
+            From::Field(field) => write_value(&directory.fields[field], record.value(&directory.fields[field])?, out),
+            From::Keys(child) => {
+                let field = &directory.fields[node.children[child].field];
+                write_links(node, frame, i, child, out, |at, out| write_referenced_key(version, node, frame, child, at, field, out))?;
+            }
+            From::Through(child) => {
+                let next = &node.children[child].node;
+                write_links(node, frame, i, child, out, |at, out| write_record(version, next, &frame.links[child].frame, at, out))?;
+            }
+        }
+    }
+    out.extend_from_slice(if node.outputs.is_empty() { b"{}" } else { b"}" });
+    Ok(())
+}
+
+#[inline(always)]
+fn write_links(
+    node: &Node,
+    frame: &Frame,
+    i: usize,
+    child: usize,
+    out: &mut Vec<u8>,
+    mut each: impl FnMut(usize, &mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    let Some(mut places) = frame.links[child].of(i) else {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    };
+    if !node.children[child].list {
+        return match places.next() {
+            Some(at) => each(at, out),
+            None => {
+                out.extend_from_slice(b"null");
+                Ok(())
+            }
+        };
+    }
+    out.push(b'[');
+    let first = places.start;
+    for at in places {
+        if at > first {
+            out.push(b',');
+        }
+        each(at, out)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn write_referenced_key(
+    version: &Version,
+    node: &Node,
+    frame: &Frame,
+    child: usize,
+    at: usize,
+    field: &Field,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let span = frame.links[child].frame.spans[at];
+    let target = &version.types[node.children[child].node.type_place].blob;
+    let spec = &target.directory().key;
+    match (span.dangling(), field.dangling) {
+        (Some(place), Some(table)) => {
+            let text = version.types[node.type_place].blob.entry(table, place)?;
+            if spec.kind == KeyKind::Int { write_key(spec, text, out) } else { write_text(text, out) }
+        }
+        _ if span.is_missing() => out.extend_from_slice(b"null"),
+        _ => write_key(spec, target.record(span)?.key()?, out),
+    }
+    Ok(())
+}
+
+/// Appends a stored key as it is printed: an integer as a number, bytes in base64, all others as text.
+#[inline]
+pub fn write_key(spec: &KeySpec, stored: &[u8], out: &mut Vec<u8>) {
+    match (spec.kind, stored.as_array::<16>(), stored.as_array::<8>()) {
+        (KeyKind::Base62, Some(key), _) => write_plain(&print_base62(u128::from_be_bytes(*key)), out),
+        (KeyKind::Uuid, Some(key), _) => write_plain(&print_uuid(u128::from_be_bytes(*key)), out),
+        (KeyKind::Int, _, Some(key)) if spec.signed => {
+            out.extend_from_slice(itoa::Buffer::new().format(i64::from_le_bytes(*key)).as_bytes());
+        }
+        (KeyKind::Int, _, Some(key)) => out.extend_from_slice(itoa::Buffer::new().format(u64::from_le_bytes(*key)).as_bytes()),
+        (KeyKind::Bytes, _, _) => write_base64(stored, out),
+        _ => write_text(stored, out),
+    }
+}
+
+#[inline(always)]
+fn write_plain(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
+}
+
+fn write_text(raw: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape(raw, out);
+    out.push(b'"');
+}
+
+fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len() + 1;
+    let length = bytes.len().div_ceil(3) * 4;
+    out.push(b'"');
+    out.resize(start + length, 0);
+    // The slice has exactly the length that base64 takes, so this cannot fail.
+    let _ = STANDARD.encode_slice(bytes, &mut out[start..]);
+    out.push(b'"');
+}
+
+#[inline(always)]
+fn write_value(field: &Field, value: Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Int(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Value::UInt(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Value::Float32(x) if x.is_finite() => out.extend_from_slice(ryu::Buffer::new().format_finite(x).as_bytes()),
+        Value::Float64(x) if x.is_finite() => out.extend_from_slice(ryu::Buffer::new().format_finite(x).as_bytes()),
+        Value::Float32(_) | Value::Float64(_) => out.extend_from_slice(b"null"),
+        Value::Text(text) => write_plain(text, out),
+        Value::Binary(bytes) => write_base64(bytes, out),
+        Value::Date(days) => {
+            out.push(b'"');
+            write_date(days, out);
+            out.push(b'"');
+        }
+        Value::Instant(ticks) => {
+            let Scalar::Timestamp(unit, _) = &field.field_type.scalar else { return };
+            out.push(b'"');
+            write_instant(ticks, unit.digits(), out);
+            out.push(b'"');
+        }
+        Value::List(list) => {
+            out.push(b'[');
+            for (i, item) in list.items().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write_value(field, item, out);
+            }
+            out.push(b']');
+        }
+    }
+}

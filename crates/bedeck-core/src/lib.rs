@@ -1,0 +1,37 @@
+//! The core of bedeck: a read-only catalogue of records that are found by key, a list at a time.
+//!
+//! One way through it: Arrow batches -> [`ingest`] -> [`build`] -> blobs (docs/format.md) -> [`version`] -> [`lookup`] -> [`gather`] -> [`json`], [`columns`].
+//! Everything read from a file is checked before it is used as an offset or a count; damaged files give errors, never undefined behaviour.
+
+pub mod blob;
+pub mod build;
+pub mod checksum;
+pub mod columns;
+pub mod decorate;
+pub mod directory;
+mod encode;
+pub mod error;
+pub mod gather;
+pub mod hash;
+pub mod index;
+pub mod ingest;
+pub mod json;
+pub mod key;
+pub mod locator;
+pub mod lookup;
+pub mod map;
+mod measure;
+mod parallel;
+mod plan;
+mod prefetch;
+pub mod record;
+mod row;
+pub mod selection;
+pub mod spec;
+mod stats;
+mod table;
+pub mod text;
+pub mod time;
+pub mod types;
+pub mod version;
+mod writer;

@@ -1,0 +1,170 @@
+//! From keys to records, a list at a time.
+//!
+//! A random cache line costs hundreds of nanoseconds alone and a few when many are under way, so every pass asks for the lines of all keys before
+//! the next one reads any: pilots, then locator lines, then records.
+
+use crate::blob::Blob;
+use crate::directory::KeySpec;
+use crate::error::Result;
+use crate::hash::{hash, mix, start};
+use crate::locator::{Span, line_of};
+use crate::prefetch::prefetch;
+
+/// Keys that go through the passes together: their lines fit a core's first cache.
+pub const BATCH: usize = 128;
+
+/// A key to look for, in its stored form.
+pub trait Probe: Copy {
+    /// Its hash; `start` is [`start`] for its length where all keys have one length.
+    fn hash(self, seed: u64, start: u64) -> u64;
+    /// Whether the record with this stored key is the one asked for.
+    fn matches(self, stored: &[u8]) -> bool;
+}
+
+impl Probe for [u8; 16] {
+    #[inline(always)]
+    fn hash(self, _: u64, start: u64) -> u64 {
+        let number = u128::from_le_bytes(self);
+        mix(mix(start ^ number as u64) ^ (number >> 64) as u64)
+    }
+
+    #[inline(always)]
+    fn matches(self, stored: &[u8]) -> bool {
+        stored == self
+    }
+}
+
+impl Probe for [u8; 8] {
+    #[inline(always)]
+    fn hash(self, _: u64, start: u64) -> u64 {
+        mix(start ^ u64::from_le_bytes(self))
+    }
+
+    #[inline(always)]
+    fn matches(self, stored: &[u8]) -> bool {
+        stored == self
+    }
+}
+
+impl Probe for &[u8] {
+    #[inline(always)]
+    fn hash(self, seed: u64, _: u64) -> u64 {
+        hash(seed, self)
+    }
+
+    #[inline(always)]
+    fn matches(self, stored: &[u8]) -> bool {
+        stored == self
+    }
+}
+
+/// Keys of one kind, in stored form; `None` for what cannot be a key of the type and so is not in it.
+#[derive(Debug)]
+pub enum Keys<'a> {
+    /// Keys of 16 bytes.
+    Wide(Vec<Option<[u8; 16]>>),
+    /// Keys of 8 bytes.
+    Word(Vec<Option<[u8; 8]>>),
+    /// Keys of any length.
+    Bytes(Vec<Option<&'a [u8]>>),
+}
+
+impl<'a> Keys<'a> {
+    /// No keys yet, of the width that `spec` says.
+    pub fn new(spec: &KeySpec) -> Self {
+        match spec.width {
+            16 => Self::Wide(Vec::new()),
+            8 => Self::Word(Vec::new()),
+            _ => Self::Bytes(Vec::new()),
+        }
+    }
+
+    /// Adds a stored key; one of the wrong width counts as `None`.
+    pub fn push(&mut self, key: Option<&'a [u8]>) {
+        match self {
+            Self::Wide(keys) => keys.push(key.and_then(|k| k.try_into().ok())),
+            Self::Word(keys) => keys.push(key.and_then(|k| k.try_into().ok())),
+            Self::Bytes(keys) => keys.push(key),
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Wide(keys) => keys.len(),
+            Self::Word(keys) => keys.len(),
+            Self::Bytes(keys) => keys.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends to `spans` where the records of the keys in `range` lie, in order; missing for each that is not in the blob.
+    pub fn find(&self, blob: &Blob, range: std::ops::Range<usize>, spans: &mut Vec<Span>) -> Result<()> {
+        match self {
+            Self::Wide(keys) => find(blob, &keys[range], spans),
+            Self::Word(keys) => find(blob, &keys[range], spans),
+            Self::Bytes(keys) => find(blob, &keys[range], spans),
+        }
+    }
+}
+
+/// Appends the spans of `keys` to `spans`. The passes of [`BATCH`] keys at a time; linear, no allocation but in `spans`.
+pub fn find<K: Probe>(blob: &Blob, keys: &[Option<K>], spans: &mut Vec<Span>) -> Result<()> {
+    keys.chunks(BATCH).try_for_each(|batch| find_batch(blob, batch, spans))
+}
+
+fn find_batch<K: Probe>(blob: &Blob, keys: &[Option<K>], spans: &mut Vec<Span>) -> Result<()> {
+    let directory = blob.directory();
+    let (shape, pilots, locator) = (directory.index, blob.pilots(), blob.locator());
+    let begin = start(shape.seed, directory.key.width);
+    let mut hashes = [0u64; BATCH];
+    let mut places = [0u32; BATCH];
+
+    for (hash, key) in hashes.iter_mut().zip(keys) {
+        if let Some(key) = key {
+            *hash = key.hash(shape.seed, begin);
+            prefetch(pilots, shape.bucket(*hash) as usize);
+        }
+    }
+    for ((place, hash), key) in places.iter_mut().zip(&hashes).zip(keys) {
+        if key.is_some() {
+            let pilot = pilots.get(shape.bucket(*hash) as usize).copied().unwrap_or(0);
+            *place = shape.slot(*hash, pilot);
+            prefetch(locator, line_of(*place, directory.locator.width).0);
+        }
+    }
+    let first = spans.len();
+    for (place, key) in places.iter().zip(keys) {
+        let span = if key.is_some() { blob.span(*place) } else { Span::MISSING };
+        prefetch_record(blob, span);
+        spans.push(span);
+    }
+    for (span, key) in spans[first..].iter_mut().zip(keys) {
+        if let Some(key) = key
+            && !span.is_missing()
+            && !key.matches(blob.record(*span)?.key()?)
+        {
+            *span = Span::MISSING;
+        }
+    }
+    Ok(())
+}
+
+/// Asks for the first lines of a record: all of it, but for very long ones.
+#[inline(always)]
+pub fn prefetch_record(blob: &Blob, span: Span) {
+    if !span.is_missing() {
+        let records = blob.records();
+        let start = span.offset as usize;
+        let end = start.saturating_add((span.length as usize).min(256));
+        let mut line = start & !63;
+        while line < end {
+            prefetch(records, line);
+            line += 64;
+        }
+    }
+}

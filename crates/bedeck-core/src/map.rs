@@ -1,0 +1,84 @@
+//! A file mapped into memory, read-only.
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, Mmap};
+
+use crate::error::{Error, Result};
+
+/// Bytes between two reports of progress, and between two chances to stop.
+const STEP: usize = 64 << 20;
+
+/// A whole file, mapped; shared by all processes that map it. An empty file maps to no bytes.
+#[derive(Debug)]
+pub struct Map {
+    path: PathBuf,
+    bytes: Option<Mmap>,
+}
+
+impl Map {
+    /// Maps the file at `path`.
+    ///
+    /// What mmap cannot promise: a file that somebody truncates afterwards ends the process with SIGBUS when a lost page is read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+        let meta = file.metadata().map_err(|e| Error::io(path, &e))?;
+        if !meta.is_file() {
+            return Err(Error::Format(format!("{}: not a regular file", path.display())));
+        }
+        let bytes = if meta.len() == 0 {
+            None
+        } else {
+            // SAFETY: blobs are immutable by contract (docs/caveats.md); the bytes are only ever read as `u8`, and every
+            // offset taken from them is checked, so a change underneath gives wrong bytes at worst, which the checksums tell.
+            Some(unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, &e))?)
+        };
+        Ok(Self { path: path.to_owned(), bytes })
+    }
+
+    /// The file's path when it was mapped.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads every page into the page cache and into this process's page tables; `progress` is told the bytes done and stops it with `false`.
+    pub fn populate(&self, mut progress: impl FnMut(usize) -> bool) {
+        let Some(map) = &self.bytes else { return };
+        let mut at = 0;
+        while at < map.len() {
+            let step = STEP.min(map.len() - at);
+            if map.advise_range(Advice::PopulateRead, at, step).is_err() {
+                // Kernels before 5.14 do not know the advice: touch each page.
+                let sum = map[at..at + step].iter().step_by(4096).fold(0u8, |sum, byte| sum ^ byte);
+                std::hint::black_box(sum);
+            }
+            at += step;
+            if !progress(at) {
+                return;
+            }
+        }
+    }
+
+    /// Bytes of the file in the page cache now, as `mincore` tells.
+    pub fn resident(&self) -> u64 {
+        let Some(map) = &self.bytes else { return 0 };
+        let pages = map.len().div_ceil(4096);
+        let mut state = vec![0u8; pages];
+        // SAFETY: the range is exactly this mapping, and `state` has a byte for each of its pages.
+        let failed = unsafe { libc::mincore(map.as_ptr() as *mut libc::c_void, map.len(), state.as_mut_ptr()) };
+        if failed != 0 {
+            return 0;
+        }
+        (state.iter().filter(|s| **s & 1 == 1).count() as u64 * 4096).min(map.len() as u64)
+    }
+}
+
+impl Deref for Map {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or(&[])
+    }
+}

@@ -1,0 +1,183 @@
+//! Laying out the records of a type: what is stored where, decided by the data alone.
+
+use rustc_hash::FxHashMap;
+
+use crate::directory::{Base, Bits, Field, Item, KeySpec, RecordSpec, Table as Entries, Var};
+use crate::encode::encode_list;
+use crate::measure::{INLINE, Lengths, Measured, is_ranged};
+use crate::row::Cursor;
+use crate::spec::TypeSpec;
+use crate::stats::{Stats, bits_for};
+use crate::types::Scalar;
+
+/// The layout of a type's records, and its tables.
+#[derive(Debug)]
+pub struct Plan {
+    /// Key and fixed part.
+    pub record: RecordSpec,
+    /// Fields, in the order of the schema; bytes still 0.
+    pub fields: Vec<Field>,
+    /// The section `values`.
+    pub values: Vec<u8>,
+    /// For each interned field, the place of each value, by its canonical form.
+    pub codes: Vec<Option<FxHashMap<Box<[u8]>, u64>>>,
+    /// For each reference, the place of each dangling key.
+    pub dangling: Vec<FxHashMap<Box<[u8]>, u64>>,
+}
+
+/// Hands out bits of the fixed part.
+struct Packer {
+    next: u32,
+}
+
+impl Packer {
+    fn take(&mut self, bits: u8) -> u32 {
+        let offset = self.next;
+        self.next += u32::from(bits);
+        offset
+    }
+}
+
+/// Plans a type. `slots` has, for each field that is a reference, the slots of the type it points into.
+pub fn plan(spec: &TypeSpec, key: &KeySpec, stats: &[Stats], measured: &Measured, slots: &[Option<u64>]) -> Plan {
+    let mut values = Vec::new();
+    let mut codes = Vec::new();
+    let mut dangling = Vec::new();
+    let mut fields: Vec<Field> = Vec::new();
+    for (i, field) in spec.fields.iter().enumerate() {
+        let (stats, scalar) = (&stats[i], &field.field_type.scalar);
+        let absent = &measured.dangling[i];
+        let lowest = if is_ranged(scalar) { stats.range.map_or(0, |(low, _)| low) } else { 0 };
+        let base = Base(lowest as u64, lowest < 0);
+        let largest = match (scalar.raw_bits(), slots[i]) {
+            (Some(bits), _) => u64::MAX >> (64 - bits),
+            (_, Some(slots)) => (absent.len() as u64 + slots).saturating_sub(1),
+            _ => stats.range.map_or(0, |(low, high)| (high - low) as u64),
+        };
+        let number = Bits { offset: 0, bits: storable(bits_for(if stats.present == 0 { 0 } else { largest })), base };
+        let item = (field.field_type.list && !scalar.is_bytes()).then(|| Item {
+            width: bits_for(largest).div_ceil(8).max(1),
+            base,
+            nulls: stats.null_items,
+        });
+        let interned = stats.interned().map(|distinct| {
+            let mut entries: Vec<(Vec<u8>, &[u8])> = distinct.iter().map(|v| (entry(&field.field_type, item.as_ref(), v), *v)).collect();
+            entries.sort_unstable();
+            let table = write_table(&mut values, entries.iter().map(|(bytes, _)| bytes.as_slice()));
+            let places: FxHashMap<Box<[u8]>, u64> = entries.iter().enumerate().map(|(i, (_, value))| ((*value).into(), i as u64)).collect();
+            (table, places)
+        });
+        let table = interned.as_ref().map(|(table, _)| *table);
+        let (bits, var) = match (table, field.field_type.list || scalar.is_bytes()) {
+            (Some(table), _) => (Some(Bits { offset: 0, bits: bits_for(table.count - 1), base: Base::default() }), None),
+            (None, true) => (None, Some(var(&measured.lengths[i], item.as_ref()))),
+            (None, false) => (Some(number), None),
+        };
+        let missing = slots[i].map(|_| write_table(&mut values, absent.iter().map(AsRef::as_ref)));
+        dangling.push(absent.iter().enumerate().map(|(i, key)| (key.clone(), i as u64)).collect());
+        codes.push(interned.map(|(_, places)| places));
+        fields.push(Field {
+            id: field.id,
+            name: field.name.clone(),
+            field_type: field.field_type.clone(),
+            reference: field.reference.clone(),
+            nulls: stats.nulls,
+            null_bit: None,
+            bits,
+            values: table,
+            var,
+            item,
+            dangling: missing,
+            bytes: 0,
+        });
+    }
+    let record = place(spec, key, &mut fields, &measured.key_lengths);
+    Plan { record, fields, values, codes, dangling }
+}
+
+/// Widths a number can have in the packed bits: up to 56, or 64.
+fn storable(bits: u8) -> u8 {
+    if bits > 56 { 64 } else { bits }
+}
+
+fn var(lengths: &Lengths, item: Option<&Item>) -> Var {
+    // Where items have a fixed width, lengths were seen in items.
+    let unit = item.map_or(1, |item| if item.nulls { 1 } else { item.width });
+    let bytes = |n: usize| match item {
+        Some(item) if item.nulls => n * usize::from(item.width) + n.div_ceil(8),
+        Some(item) => n * usize::from(item.width),
+        None => n,
+    };
+    let longest = lengths.short().rev().find(|n| bytes(*n) <= INLINE).map_or(0, |n| bytes(n) / usize::from(unit));
+    let long = lengths.longer || lengths.short().any(|n| bytes(n) > INLINE);
+    let bits = bits_for(longest as u64 + u64::from(long));
+    Var { order: 0, offset: 0, bits, unit, long }
+}
+
+/// Gives every number its bits and every var value its place: whole words first, so that they lie at byte boundaries;
+/// then hot fields before others; references before text, since they are followed first.
+fn place(spec: &TypeSpec, key: &KeySpec, fields: &mut [Field], key_lengths: &Lengths) -> RecordSpec {
+    let mut packer = Packer { next: key.width as u32 * 8 };
+    let rank = |field: &Field| spec.hot.iter().position(|hot| *hot == field.name).unwrap_or(usize::MAX);
+    let mut order: Vec<usize> = (0..fields.len()).collect();
+    order.sort_by_key(|i| (rank(&fields[*i]), *i));
+    for &i in &order {
+        if let Some(bits) = fields[i].bits.as_mut().filter(|b| b.bits == 64) {
+            bits.offset = packer.take(64);
+        }
+    }
+    let mut orders = 0..;
+    let mut next_order = || orders.next().unwrap_or_default();
+    let key_var = (key.width == 0).then(|| {
+        let var = var(key_lengths, None);
+        Var { order: next_order(), offset: packer.take(var.bits), ..var }
+    });
+    for references in [true, false] {
+        for &i in &order {
+            if fields[i].reference.is_some() == references
+                && let Some(var) = &mut fields[i].var
+            {
+                var.order = next_order();
+            }
+        }
+    }
+    for &i in &order {
+        let field = &mut fields[i];
+        if field.nulls > 0 {
+            field.null_bit = Some(packer.take(1));
+        }
+        if let Some(bits) = field.bits.as_mut().filter(|b| b.bits < 64) {
+            bits.offset = packer.take(bits.bits);
+        }
+        if let Some(var) = &mut field.var {
+            var.offset = packer.take(var.bits);
+        }
+    }
+    // A record takes at least one byte, or it could not be told from a hole.
+    RecordSpec { fixed: packer.next.div_ceil(8).max(1), key: key_var }
+}
+
+/// A value of a table, given its canonical form.
+fn entry(field_type: &crate::types::FieldType, item: Option<&Item>, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut cursor = Cursor::new(value);
+    if field_type.list {
+        encode_list(&field_type.scalar, item, &mut cursor, &mut out);
+    } else {
+        out.extend_from_slice(cursor.scalar(&Scalar::Binary, false));
+    }
+    out
+}
+
+fn write_table<'a>(values: &mut Vec<u8>, entries: impl Iterator<Item = &'a [u8]>) -> Entries {
+    values.resize(values.len().next_multiple_of(8), 0);
+    let offset = values.len() as u64;
+    let (mut data, mut ends) = (Vec::new(), vec![0u64]);
+    for entry in entries {
+        data.extend_from_slice(entry);
+        ends.push(data.len() as u64);
+    }
+    ends.iter().for_each(|end| values.extend_from_slice(&end.to_le_bytes()));
+    values.extend_from_slice(&data);
+    Entries { offset, count: ends.len() as u64 - 1 }
+}

@@ -1,0 +1,155 @@
+//! A selection: a choice of fields compiled once against a version.
+
+use crate::error::{Error, Result};
+use crate::text::escape;
+use crate::version::Version;
+
+/// Where the value of an output comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// The record's key.
+    Key,
+    /// A field of the record, by its place in the directory.
+    Field(usize),
+    /// The keys a reference names: of the child at this place.
+    Keys(usize),
+    /// The records a reference leads to: of the child at this place.
+    Through(usize),
+}
+
+/// One named value of an answer.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// `"name":`, with the `{` or `,` before it.
+    pub json: Vec<u8>,
+    /// Where its value comes from.
+    pub from: From,
+}
+
+/// A reference that is followed.
+#[derive(Debug, Clone)]
+pub struct Child {
+    /// The place of its field in the directory.
+    pub field: usize,
+    /// Whether it is a list.
+    pub list: bool,
+    /// What is taken from the records it leads to.
+    pub node: Node,
+}
+
+/// What is taken from the records of one type.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The place of the type in the version.
+    pub type_place: usize,
+    /// The named values, in the order they were asked for.
+    pub outputs: Vec<Output>,
+    /// The references to follow.
+    pub children: Vec<Child>,
+}
+
+impl Node {
+    /// Compiles `paths` for the type `name`: field names, the key's name, and dotted ways through references.
+    /// `None` takes every field of the type itself. Asking twice for the same is once.
+    pub fn compile(version: &Version, name: &str, paths: Option<&[String]>) -> Result<Self> {
+        let place = version.find(name)?;
+        let mut node = Self::empty(place);
+        match paths {
+            Some(paths) => paths.iter().try_for_each(|path| node.add(version, path, path))?,
+            None => {
+                let fields = &version.types[place].blob.directory().fields;
+                fields.iter().try_for_each(|field| node.add(version, &field.name, &field.name))?;
+            }
+        }
+        node.finish();
+        Ok(node)
+    }
+
+    /// Everything of the type itself: its key, then its fields.
+    pub fn whole(version: &Version, place: usize) -> Result<Self> {
+        let directory = version.types[place].blob.directory();
+        let mut node = Self::empty(place);
+        node.add(version, &directory.key.field, &directory.key.field)?;
+        directory.fields.iter().try_for_each(|field| node.add(version, &field.name, &field.name))?;
+        node.finish();
+        Ok(node)
+    }
+
+    fn empty(type_place: usize) -> Self {
+        Self { type_place, outputs: Vec::new(), children: Vec::new() }
+    }
+
+    fn add(&mut self, version: &Version, path: &str, whole: &str) -> Result<()> {
+        let of_type = &version.types[self.type_place];
+        let directory = of_type.blob.directory();
+        let Some((name, rest)) = path.split_once('.') else {
+            let from = if path == directory.key.field {
+                From::Key
+            } else if let Some(i) = directory.fields.iter().position(|f| f.name == path) {
+                match of_type.targets[i] {
+                    Some(target) => From::Keys(self.child(i, directory.fields[i].field_type.list, target)),
+                    None => From::Field(i),
+                }
+            } else if let Some(reference) = directory.fields.iter().filter_map(|f| f.reference.as_ref()).find(|r| r.name == path) {
+                let of = &reference.type_name;
+                return Err(Error::Selection(format!(
+                    "{whole:?}: {path:?} of type {:?} is a reference to type {of:?}; select a field of it, as in \"{whole}.<field>\"",
+                    of_type.name
+                )));
+            } else {
+                return Err(unknown(version, self.type_place, path, whole));
+            };
+            return self.output(path, from, whole);
+        };
+        let Some(i) = directory.fields.iter().position(|f| f.reference.as_ref().is_some_and(|r| r.name == name)) else {
+            return Err(unknown(version, self.type_place, name, whole));
+        };
+        let target = of_type.targets[i].unwrap_or(self.type_place);
+        let child = self.child(i, directory.fields[i].field_type.list, target);
+        self.children[child].node.add(version, rest, whole)?;
+        self.output(name, From::Through(child), whole)
+    }
+
+    fn child(&mut self, field: usize, list: bool, target: usize) -> usize {
+        self.children.iter().position(|c| c.field == field).unwrap_or_else(|| {
+            self.children.push(Child { field, list, node: Self::empty(target) });
+            self.children.len() - 1
+        })
+    }
+
+    fn output(&mut self, name: &str, from: From, whole: &str) -> Result<()> {
+        match self.outputs.iter().find(|o| o.name == name) {
+            Some(output) if output.from == from => Ok(()),
+            Some(_) => Err(Error::Selection(format!(
+                "{whole:?}: both the keys and the records of {name:?} are asked for under one name; give the reference a name of its own in the schema"
+            ))),
+            None => {
+                self.outputs.push(Output { name: name.to_owned(), json: Vec::new(), from });
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        for (i, output) in self.outputs.iter_mut().enumerate() {
+            output.json.clear();
+            output.json.extend_from_slice(if i == 0 { b"{\"" } else { b",\"" });
+            escape(output.name.as_bytes(), &mut output.json);
+            output.json.extend_from_slice(b"\":");
+        }
+        self.children.iter_mut().for_each(|child| child.node.finish());
+    }
+}
+
+fn unknown(version: &Version, place: usize, name: &str, whole: &str) -> Error {
+    let of_type = &version.types[place];
+    let directory = of_type.blob.directory();
+    let mut names: Vec<&str> = vec![&directory.key.field];
+    names.extend(directory.fields.iter().map(|f| f.name.as_str()));
+    let ways: Vec<String> =
+        directory.fields.iter().filter_map(|f| f.reference.as_ref()).map(|r| format!("{}.<field of {}>", r.name, r.type_name)).collect();
+    names.extend(ways.iter().map(String::as_str));
+    Error::Selection(format!("{whole:?}: type {:?} has no {name:?}; it has {}", of_type.name, names.join(", ")))
+}

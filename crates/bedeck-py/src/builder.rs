@@ -1,0 +1,55 @@
+//! Building from Python.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use bedeck_core::build;
+use bedeck_core::error::Error;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::arrow::import_stream;
+use crate::error::OrRaise;
+
+/// Collects the rows of all types, then writes their blobs.
+#[pyclass(frozen)]
+pub struct Builder(Mutex<Option<build::Builder>>);
+
+impl Builder {
+    fn with<T>(&self, work: impl FnOnce(&mut Option<build::Builder>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+#[pymethods]
+impl Builder {
+    #[new]
+    fn new(threads: usize) -> Self {
+        Self(Mutex::new(Some(build::Builder::new(threads))))
+    }
+
+    /// Declares a type; `spec` is the JSON of a `TypeSpec`.
+    fn add_type(&self, spec: &str) -> PyResult<()> {
+        let spec = serde_json::from_str(spec).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        self.with(|builder| builder.as_mut().map(|b| b.add_type(spec))).ok_or_else(finished)
+    }
+
+    /// Takes all rows of an object with `__arrow_c_stream__`; returns how many there were.
+    fn add_source(&self, py: Python<'_>, name: &str, origin: &str, source: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let reader = import_stream(source)?;
+        let batches = reader.map(|batch| batch.map_err(|e| Error::Source(format!("{origin}: {e}"))));
+        let rows = py.detach(|| self.with(|builder| builder.as_mut().map(|b| b.add_source(name, origin, batches))));
+        rows.ok_or_else(finished)?.or_raise(py)
+    }
+
+    /// Writes all blobs into `directory` and checks them; returns the JSON of a list of `Built`.
+    fn finish(&self, py: Python<'_>, directory: PathBuf) -> PyResult<String> {
+        let builder = self.with(Option::take).ok_or_else(finished)?;
+        let built = py.detach(|| builder.finish(&directory)).or_raise(py)?;
+        serde_json::to_string(&built).map_err(|e| PyRuntimeError::new_err(e.to_string()))
+    }
+}
+
+fn finished() -> PyErr {
+    PyRuntimeError::new_err("this builder has finished")
+}

@@ -1,0 +1,39 @@
+//! The module `bedeck._core`: Python objects in, Python objects out; everything between is `bedeck-core`.
+
+mod answer;
+mod arrow;
+mod builder;
+mod error;
+mod ids;
+mod objects;
+mod record;
+mod selection;
+mod version;
+
+use pyo3::prelude::*;
+
+/// The BLAKE3 of bytes, as 64 hex digits.
+#[pyfunction]
+fn blake3(data: &[u8]) -> String {
+    bedeck_core::checksum::hex(data)
+}
+
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::answer::Batches;
+    #[pymodule_export]
+    use super::blake3;
+    #[pymodule_export]
+    use super::builder::Builder;
+    #[pymodule_export]
+    use super::record::Record;
+    #[pymodule_export]
+    use super::selection::Compiled;
+    #[pymodule_export]
+    use super::version::{Keys, Version};
+
+    /// Whether this is a debug build, whose speed means nothing.
+    #[pymodule_export]
+    const DEBUG: bool = cfg!(debug_assertions);
+}

@@ -1,0 +1,195 @@
+//! A selection compiled against a version, and what can be asked of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bedeck_core::columns::Columns;
+use bedeck_core::decorate::{self, Missing, Stop};
+use bedeck_core::gather::Frame;
+use bedeck_core::locator::Span;
+use bedeck_core::selection::Node;
+use bedeck_core::version::Version;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::answer::{Batches, Scan};
+use crate::error::{OrRaise, raise, to_py};
+use crate::ids::{Ids, parse, parse_one};
+use crate::objects::{Level, Shape};
+use crate::record::Record;
+
+/// A compiled selection with its version; shared by the records made from it.
+pub struct Program {
+    /// The version.
+    pub version: Arc<Version>,
+    /// What is taken.
+    pub node: Node,
+    /// The same in Python.
+    pub shape: Shape,
+}
+
+impl Program {
+    /// What all records of the selection share.
+    pub fn level(&self) -> Level<'_> {
+        Level { version: &self.version, node: &self.node, shape: &self.shape }
+    }
+}
+
+/// A selection compiled against one version.
+#[pyclass(frozen)]
+pub struct Compiled(pub Arc<Program>);
+
+enum Failure {
+    Stop(Stop),
+    Python(PyErr),
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+/// Ids from which on rendering JSON lets other threads run: below, taking the lock again costs more than it gives.
+const DETACH_FROM: usize = 256;
+
+fn missing_from(name: &str) -> PyResult<Missing> {
+    match name {
+        "null" => Ok(Missing::Null),
+        "drop" => Ok(Missing::Drop),
+        "error" => Ok(Missing::Error),
+        _ => Err(PyValueError::new_err(format!("missing={name:?}: expected \"null\", \"drop\" or \"error\""))),
+    }
+}
+
+fn deadline_in(seconds: Option<f64>) -> PyResult<Option<Instant>> {
+    let Some(seconds) = seconds else { return Ok(None) };
+    let wait = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| PyValueError::new_err("deadline: not a finite number of seconds"))?;
+    Ok(Instant::now().checked_add(wait))
+}
+
+impl Compiled {
+    fn parse(&self, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
+        let program = &*self.0;
+        parse(&program.version.types[program.node.type_place].blob.directory().key, ids)
+    }
+
+    /// Goes through the slices of a list with the GIL held.
+    fn each(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        missing: &str,
+        deadline: Option<f64>,
+        mut each: impl FnMut(&Frame) -> PyResult<()>,
+    ) -> PyResult<()> {
+        let program = &*self.0;
+        let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
+        let keys = self.parse(ids)?;
+        let done: Result<(), Failure> = keys.with(|keys| {
+            decorate::decorate(&program.version, &program.node, keys, missing, deadline, |_, frame| each(frame).map_err(Failure::Python))
+        });
+        done.map_err(|failure| match failure {
+            Failure::Stop(stop) => self.stopped(py, ids, stop),
+            Failure::Python(error) => error,
+        })
+    }
+
+    fn stopped(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, stop: Stop) -> PyErr {
+        match stop {
+            Stop::Failed(error) => to_py(py, &error),
+            Stop::Missing(place) => {
+                let shown = ids.get_item(place).and_then(|id| id.repr()).map_or_else(|_| "the id".to_owned(), |id| id.to_string());
+                let name = &self.0.version.types[self.0.node.type_place].name;
+                raise(py, "MissingKeyError", format!("ids[{place}]: {shown} is not in type {name:?}; missing=\"null\" or \"drop\" lets it pass"))
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Compiled {
+    /// A dict for each id.
+    fn decorate<'py>(&self, py: Python<'py>, ids: &Bound<'py, PyAny>, missing: &str, deadline: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+        let out = PyList::empty(py);
+        let level = self.0.level();
+        self.each(py, ids, missing, deadline, |frame| (0..frame.spans.len()).try_for_each(|i| out.append(level.dict(py, frame, i)?)))?;
+        Ok(out)
+    }
+
+    /// One JSON array.
+    fn decorate_json<'py>(&self, py: Python<'py>, ids: &Bound<'py, PyAny>, missing: &str, deadline: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
+        let program = &*self.0;
+        let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
+        let keys = self.parse(ids)?;
+        let render = || keys.with(|keys| decorate::decorate_json(&program.version, &program.node, keys, missing, deadline));
+        let json = if keys.len() >= DETACH_FROM { py.detach(render) } else { render() };
+        json.map(|json| PyBytes::new(py, &json)).map_err(|stop| self.stopped(py, ids, stop))
+    }
+
+    /// Arrow batches with a row for each id.
+    fn decorate_arrow(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, missing: &str, deadline: Option<f64>) -> PyResult<Batches> {
+        let program = &*self.0;
+        let mut columns = Columns::new(&program.version, &program.node);
+        let mut batches = Vec::new();
+        self.each(py, ids, missing, deadline, |frame| {
+            for i in 0..frame.spans.len() {
+                columns.push(frame, i).or_raise(py)?;
+                if columns.is_full() {
+                    batches.push(columns.take().or_raise(py)?);
+                }
+            }
+            Ok(())
+        })?;
+        if columns.rows() > 0 || batches.is_empty() {
+            batches.push(columns.take().or_raise(py)?);
+        }
+        Ok(Batches::new(bedeck_core::columns::schema(&program.version, &program.node), batches))
+    }
+
+    /// A lazy record for each id.
+    fn records<'py>(&self, py: Python<'py>, ids: &Bound<'py, PyAny>, missing: &str, deadline: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+        let out = PyList::empty(py);
+        let missing_kind = missing_from(missing)?;
+        let deadline = deadline_in(deadline)?;
+        let keys = self.parse(ids)?;
+        let program = &*self.0;
+        // Only the records themselves are looked up: what they refer to is followed when it is asked for.
+        let bare = Node { type_place: program.node.type_place, outputs: Vec::new(), children: Vec::new() };
+        let done: Result<(), Failure> = keys.with(|keys| {
+            decorate::decorate(&program.version, &bare, keys, missing_kind, deadline, |_, frame| {
+                for span in &frame.spans {
+                    let item = if span.is_missing() { py.None() } else { Record::new(self.0.clone(), *span).into_pyobject(py)?.into_any().unbind() };
+                    out.append(item)?;
+                }
+                Ok(())
+            })
+        });
+        done.map_err(|failure| match failure {
+            Failure::Stop(stop) => self.stopped(py, ids, stop),
+            Failure::Python(error) => error,
+        })?;
+        Ok(out)
+    }
+
+    /// The lazy record of one id, or `None`.
+    fn find(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> PyResult<Option<Record>> {
+        let program = &*self.0;
+        let blob = &program.version.types[program.node.type_place].blob;
+        let mut spans: Vec<Span> = Vec::with_capacity(1);
+        parse_one(&blob.directory().key, id)?.with(|keys| keys.find(blob, 0..1, &mut spans)).or_raise(py)?;
+        Ok(spans.first().filter(|span| !span.is_missing()).map(|span| Record::new(self.0.clone(), *span)))
+    }
+
+    /// All records of the type as a stream of Arrow batches, in slot order.
+    fn scan(&self) -> Scan {
+        Scan(self.0.clone())
+    }
+}

@@ -1,0 +1,167 @@
+//! A version opened from Python.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bedeck_core::error::{Error, Result};
+use bedeck_core::lookup::BATCH;
+use bedeck_core::selection::Node;
+use bedeck_core::version::{self, TypeEntry};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::error::OrRaise;
+use crate::objects::{Shape, key};
+use crate::selection::{Compiled, Program};
+
+/// The blobs of all types at one state of the data. Immutable; its files stay mapped until the last object made from it is gone.
+#[pyclass(frozen)]
+pub struct Version {
+    version: Arc<version::Version>,
+    entries: Vec<TypeEntry>,
+}
+
+/// Tells Python how many bytes are done; an exception there, Ctrl-C among them, ends the work.
+fn report(progress: Option<&Py<PyAny>>, done: u64) -> PyResult<()> {
+    Python::attach(|py| {
+        if let Some(progress) = progress {
+            progress.call1(py, (done,))?;
+        }
+        py.check_signals()
+    })
+}
+
+#[pymethods]
+impl Version {
+    /// Opens the blobs in the folder `blobs` that `entries` (JSON of a list of name and blob, as in a manifest) lists.
+    /// Those whose file names are in `verify` are checked against their checksums first, on `threads` threads.
+    #[staticmethod]
+    fn open(py: Python<'_>, blobs: PathBuf, entries: &str, verify: Vec<String>, threads: usize) -> PyResult<Self> {
+        let entries: Vec<TypeEntry> =
+            serde_json::from_str(entries).map_err(|e| Error::Damaged(format!("manifest: {e}"))).or_raise(py)?;
+        let opened = py.detach(|| {
+            version::Version::open(&blobs, entries.clone(), |map, sums| {
+                if verify.contains(&sums.name) { sums.verify(map, threads, &|_| {}) } else { Ok(()) }
+            })
+        });
+        Ok(Self { version: Arc::new(opened.or_raise(py)?), entries })
+    }
+
+    /// The names of the types, ascending.
+    fn types(&self) -> Vec<&str> {
+        self.version.types.iter().map(|t| t.name.as_str()).collect()
+    }
+
+    /// Records of a type.
+    fn len(&self, py: Python<'_>, name: &str) -> PyResult<u64> {
+        Ok(self.version.types[self.version.find(name).or_raise(py)?].blob.directory().records)
+    }
+
+    /// The directory of a type's blob, as JSON.
+    fn directory(&self, py: Python<'_>, name: &str) -> PyResult<String> {
+        let directory = self.version.types[self.version.find(name).or_raise(py)?].blob.directory();
+        serde_json::to_string(directory).map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    /// Compiles a selection: field names and dotted ways, or every field of the type itself.
+    fn compile(&self, py: Python<'_>, name: &str, paths: Option<Vec<String>>) -> PyResult<Compiled> {
+        let node = Node::compile(&self.version, name, paths.as_deref()).or_raise(py)?;
+        self.program(py, node)
+    }
+
+    /// The key and all fields of a type.
+    fn whole(&self, py: Python<'_>, name: &str) -> PyResult<Compiled> {
+        let node = self.version.find(name).and_then(|place| Node::whole(&self.version, place)).or_raise(py)?;
+        self.program(py, node)
+    }
+
+    /// All keys of a type, in slot order.
+    fn keys(&self, py: Python<'_>, name: &str) -> PyResult<Keys> {
+        let place = self.version.find(name).or_raise(py)?;
+        Ok(Keys { version: self.version.clone(), place, state: std::sync::Mutex::new((0, Vec::new().into_iter())) })
+    }
+
+    /// Bytes of all files.
+    fn size(&self) -> u64 {
+        self.version.types.iter().map(|t| t.blob.map().len() as u64).sum()
+    }
+
+    /// For each type: its name, the bytes of its file, and how many of them are in the page cache.
+    fn residency(&self, py: Python<'_>) -> Vec<(String, u64, u64)> {
+        py.detach(|| self.version.types.iter().map(|t| (t.name.clone(), t.blob.map().len() as u64, t.blob.map().resident())).collect())
+    }
+
+    /// Maps every page into this process; `progress` is called with the bytes done so far.
+    fn warm(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<()> {
+        py.detach(|| {
+            let mut before = 0;
+            for of_type in &self.version.types {
+                let mut outcome = Ok(());
+                of_type.blob.map().populate(|done| {
+                    outcome = report(progress.as_ref(), before + done as u64);
+                    outcome.is_ok()
+                });
+                outcome?;
+                before += of_type.blob.map().len() as u64;
+            }
+            Ok(())
+        })
+    }
+
+    /// Checks every byte against its checksum, as it is mapped now.
+    fn verify(&self, py: Python<'_>, threads: usize) -> PyResult<()> {
+        let check = || -> Result<()> {
+            self.version.types.iter().try_for_each(|t| match self.entries.iter().find(|e| e.name == t.name) {
+                Some(entry) => entry.blob.verify(t.blob.map(), threads, &|_| {}),
+                None => Ok(()),
+            })
+        };
+        py.detach(check).or_raise(py)
+    }
+}
+
+impl Version {
+    fn program(&self, py: Python<'_>, node: Node) -> PyResult<Compiled> {
+        let shape = Shape::new(py, &self.version, &node)?;
+        Ok(Compiled(Arc::new(Program { version: self.version.clone(), node, shape })))
+    }
+}
+
+/// Iterates over the keys of a type.
+#[pyclass(frozen)]
+pub struct Keys {
+    version: Arc<version::Version>,
+    place: usize,
+    state: std::sync::Mutex<(u32, std::vec::IntoIter<Py<PyAny>>)>,
+}
+
+#[pymethods]
+impl Keys {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let blob = &self.version.types[self.place].blob;
+        let slots = blob.directory().index.total_slots() as u32;
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        loop {
+            if let Some(next) = state.1.next() {
+                return Ok(Some(next));
+            }
+            if state.0 >= slots {
+                return Ok(None);
+            }
+            let end = slots.min(state.0 + BATCH as u32);
+            let mut keys = Vec::with_capacity(BATCH);
+            for ordinal in state.0..end {
+                let span = blob.span(ordinal);
+                if !span.is_missing() {
+                    let stored = blob.record(span).and_then(|record| record.key().map(<[u8]>::to_vec)).or_raise(py)?;
+                    keys.push(key(py, &blob.directory().key, &stored)?.unbind());
+                }
+            }
+            *state = (end, keys.into_iter());
+        }
+    }
+}

@@ -1,0 +1,66 @@
+"""bedeck: metadata for every id in an API answer, from the whole catalogue, inside the service's own process.
+
+>>> import bedeck
+>>> catalogue = bedeck.open("store/")                                       # doctest: +SKIP
+>>> catalogue["track"].decorate(ids, ["title", "artists.name"])             # doctest: +SKIP
+[{'title': 'No Air', 'artists': [{'name': 'Jordin Sparks'}, {'name': 'Chris Brown'}]}, None]
+
+Importing bedeck needs nothing but the standard library; building needs ``pip install 'bedeck[build]'``.
+"""
+
+import warnings
+from collections.abc import Mapping
+
+from bedeck._core import DEBUG, Batches, Record
+from bedeck.build import Build, build
+from bedeck.catalogue import Catalogue, Records, Selection, View, open  # noqa: A004 - bedeck.open, as gzip.open
+from bedeck.errors import (
+    BusyError,
+    DamagedError,
+    DanglingReferenceError,
+    DeadlineError,
+    DuplicateKeyError,
+    Error,
+    FormatError,
+    MissingKeyError,
+    NotFoundError,
+    SchemaError,
+    SelectionError,
+    SourceError,
+    StoreError,
+)
+from bedeck.schema import Key, Reference, Schema, Type
+
+__all__ = [
+    "Batches",
+    "Build",
+    "BusyError",
+    "Catalogue",
+    "DamagedError",
+    "DanglingReferenceError",
+    "DeadlineError",
+    "DuplicateKeyError",
+    "Error",
+    "FormatError",
+    "Key",
+    "MissingKeyError",
+    "NotFoundError",
+    "Record",
+    "Records",
+    "Reference",
+    "Schema",
+    "SchemaError",
+    "Selection",
+    "SelectionError",
+    "SourceError",
+    "StoreError",
+    "Type",
+    "View",
+    "build",
+    "open",
+]
+
+Mapping.register(Record)
+
+if DEBUG:
+    warnings.warn("bedeck's core is a debug build: its speed means nothing", RuntimeWarning, stacklevel=2)

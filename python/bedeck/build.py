@@ -1,0 +1,178 @@
+"""Building a version of a catalogue from its sources into a store."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bedeck._core import Builder
+from bedeck.errors import SchemaError, SourceError
+from bedeck.schema import Schema, Type
+from bedeck.sources import ResolvedType, Source, read
+from bedeck.store import LocalStore
+
+__all__ = ["Build", "BuiltType", "build", "cores"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltType:
+    """What became of one type: rows read, records written, rows dropped as duplicates, bytes of its blob.
+
+    ``dangling`` has, for each field with references to keys that have no record, how many uses and how many keys.
+    """
+
+    rows: int
+    records: int
+    dropped: int
+    bytes: int
+    key_kind: str
+    dangling: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A finished build: the version it announced, its types by name, and the seconds it took."""
+
+    version: int
+    types: Mapping[str, BuiltType]
+    seconds: float
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all blobs."""
+        return sum(type_.bytes for type_ in self.types.values())
+
+
+def cores() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def build(
+    schema: Schema | str | os.PathLike[str],
+    store: str | os.PathLike[str],
+    sources: Mapping[str, Source] | None = None,
+    *,
+    threads: int | None = None,
+) -> Build:
+    """Build all types of a catalogue, and announce them as the next version of the store at ``store``.
+
+    * ``schema``: a `Schema`, or the path of a ``catalogue.toml``, whose folder relative sources then start from.
+    * ``sources``: for each type named, what to read instead of its ``source``: a path, glob or list of Parquet files,
+      anything with ``__arrow_c_stream__``, or an iterable of mappings.
+    * ``threads``: as many as there are cores if ``None``. They do not change a byte of the result; nor does the order of
+      rows with unique keys.
+
+    Every key is looked up in the finished files before they are announced. All rows are held in memory in a compact form,
+    for all types at once. What fails, or is killed, leaves the store as it was.
+
+    Raises `SchemaError`, `SourceError` and below, `BusyError` where another build holds the store, `StoreError`.
+    """
+    started = time.monotonic()
+    base = Path() if isinstance(schema, Schema) else Path(schema).parent
+    schema = schema if isinstance(schema, Schema) else Schema.load(schema)
+    given = _given(schema, sources or {})
+    local = LocalStore(store)
+    with local.hold() as folder:
+        head = local.head()
+        parent = local.manifest(head) if head else None
+        builder = Builder(threads or cores())
+        numbers = _Numbers(parent)
+        described = {}
+        for name, type_ in schema.types.items():
+            described[name] = _add(builder, numbers, name, type_, read(name, type_, given[name], base))
+        built = json.loads(builder.finish(folder))
+        version = (parent["version"] if parent else 0) + 1
+        manifest = {
+            "format": 0,
+            "namespace": schema.namespace,
+            "version": version,
+            "parent": head.manifest if head else None,
+            "schema": schema.to_mapping(),
+            "next_field_id": numbers.next,
+            "types": {
+                type_["name"]: {
+                    **{name: type_[name] for name in ("records", "digest", "epoch", "key")},
+                    "fields": described[type_["name"]],
+                    "layers": [{"version": version, "blob": type_["blob"]}],
+                }
+                for type_ in built
+            },
+        }
+        local.publish(folder, manifest)
+    types = {
+        type_["name"]: BuiltType(
+            rows=type_["rows"],
+            records=type_["records"],
+            dropped=type_["dropped"],
+            bytes=type_["blob"]["size"],
+            key_kind=type_["key"]["kind"],
+            dangling={field: (uses, keys) for field, (uses, keys) in type_["dangling"].items()},
+        )
+        for type_ in built
+    }
+    return Build(version, types, time.monotonic() - started)
+
+
+class _Numbers:
+    """Ids of fields: those that the parent gave, and new ones for new names, never one twice."""
+
+    def __init__(self, parent: Mapping[str, Any] | None) -> None:
+        self.next: int = parent["next_field_id"] if parent else 0
+        types = parent["types"] if parent else {}
+        self._known = {(name, field["name"]): field["id"] for name, of in types.items() for field in of["fields"]}
+
+    def of(self, type_name: str, field: str) -> int:
+        number = self._known.get((type_name, field))
+        if number is None:
+            number, self.next = self.next, self.next + 1
+        return int(number)
+
+
+def _given(schema: Schema, sources: Mapping[str, Source]) -> dict[str, Source]:
+    for name in sources:
+        if name not in schema.types:
+            raise SchemaError(f"sources: there is no type {name!r}; the schema has {', '.join(schema.types)}")
+    given: dict[str, Source] = {}
+    for name, type_ in schema.types.items():
+        source = sources.get(name, type_.source)
+        if source is None:
+            raise SourceError(f"[type.{name}]: no source: state one in the schema, or give it in sources=")
+        given[name] = source
+    return given
+
+
+def _add(builder: Builder, numbers: _Numbers, name: str, type_: Type, streams: Iterable[Any]) -> list[dict[str, Any]]:
+    fields: list[dict[str, Any]] = []
+    for place, stream in enumerate(streams):
+        with stream:
+            if place == 0:
+                fields = _fields(numbers, name, stream.resolved)
+                builder.add_type(json.dumps(_spec(name, type_, stream.resolved, fields)))
+            builder.add_source(name, stream.origin, stream.reader)
+    return fields
+
+
+def _fields(numbers: _Numbers, name: str, resolved: ResolvedType) -> list[dict[str, Any]]:
+    fields = []
+    for field in resolved.fields:
+        described: dict[str, Any] = {"id": numbers.of(name, field.name), "name": field.name, "type": field.type}
+        if field.reference is not None:
+            described["reference"] = {"name": field.reference, "type": field.target}
+        fields.append(described)
+    return fields
+
+
+def _spec(name: str, type_: Type, resolved: ResolvedType, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    columns = {reference: to.field for reference, to in type_.references.items()}
+    return {
+        "name": name,
+        "key": {"field": resolved.key.name, "kind": resolved.kind},
+        "fields": fields,
+        "hot": [columns.get(hot, hot) for hot in type_.hot],
+        "on_duplicate": type_.on_duplicate,
+        "strict": type_.strict,
+    }

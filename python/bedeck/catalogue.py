@@ -1,0 +1,359 @@
+"""Reading a catalogue: the announced version of a store, its types, and lists decorated from them."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from bedeck import verified
+from bedeck._core import Batches, Compiled, Record, Version
+from bedeck.build import cores
+from bedeck.errors import MissingKeyError, SelectionError
+from bedeck.store import LocalStore
+
+__all__ = ["Catalogue", "Missing", "Records", "Selection", "View", "open"]
+
+Missing = Literal["null", "drop", "error"]
+Verify = Literal["once", "always"]
+
+# Selections compiled on the way; a service has a handful, one that takes fields from its users may have any number.
+MOST_COMPILED = 1024
+
+
+class State:
+    """One version, open, and the selections compiled against it."""
+
+    def __init__(self, version: int, manifest: Mapping[str, Any], core: Version) -> None:
+        self.version = version
+        self.manifest = manifest
+        self.core = core
+        self._compiled: dict[tuple[str, tuple[str, ...] | None], Compiled] = {}
+        self._whole = {name: core.whole(name) for name in core.types()}
+
+    def compiled(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
+        """The selection of ``fields`` of the type ``name``; of all its own fields if ``None``."""
+        found = self._compiled.get((name, fields))
+        if found is None:
+            found = self.core.compile(name, None if fields is None else list(fields))
+            if len(self._compiled) >= MOST_COMPILED:
+                self._compiled.clear()
+            self._compiled[name, fields] = found
+        return found
+
+    def whole(self, name: str) -> Compiled:
+        """The selection of the key and all fields of the type ``name``."""
+        return self._whole[name]
+
+
+class Holder(Protocol):
+    """What says which state a call sees: a catalogue, whose state changes, or a view, whose state does not."""
+
+    @property
+    def state(self) -> State: ...  # noqa: D102 - said above
+
+
+def open(  # noqa: A001 - bedeck.open, as gzip.open
+    store: str | os.PathLike[str], *, version: int | None = None, verify: Verify = "once"
+) -> "Catalogue":
+    """Open the announced version of the store at ``store``, or ``version`` of it.
+
+    Every byte is checked against its checksum before anything is answered from it; by that the files are read into the
+    page cache. With ``verify="once"`` a file that was checked since this host started, and has not changed, is not checked
+    again: opening then takes milliseconds, and ``warm()`` maps the pages into this process. ``"always"`` checks in any case.
+
+    Raises `NotFoundError`, `DamagedError`, `FormatError`, `StoreError`.
+    """
+    if verify not in {"once", "always"}:
+        raise ValueError(f'verify={verify!r}: expected "once" or "always"')
+    return Catalogue(Path(store), _load(LocalStore(store), version, verify), version=version, verify=verify)
+
+
+def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
+    entry = local.resolve(version)
+    manifest = local.manifest(entry)
+    files = local.blobs(manifest)
+    layers = [{"name": name, "blob": of["layers"][0]["blob"]} for name, of in manifest["types"].items()]
+    hashes = {layer["blob"]["name"]: layer["blob"]["hash"] for layer in layers}
+    stale = [name for name in files if verify == "always" or not verified.is_marked(files[name], hashes[name])]
+    before = {name: verified.name_of(files[name], hashes[name]) for name in stale}
+    core = Version.open(local.path / "blobs", json.dumps(layers), stale, cores())
+    for name in stale:
+        verified.mark(files[name], hashes[name], before[name])
+    return State(entry.version, manifest, core)
+
+
+class Catalogue:
+    """All types of one version of a store. `bedeck.open` makes one.
+
+    ``catalogue[name]`` is a type. Any number of threads may use a catalogue at once, without locks; a forked process goes on
+    using it; a pickled one opens the same store again where it is read. Closing is not needed: files stay mapped until the
+    last object made from them is gone.
+    """
+
+    def __init__(self, path: Path, state: State, *, version: int | None, verify: Verify) -> None:
+        self.path = path
+        self.state = state
+        self._opened: dict[str, Any] = {"version": version, "verify": verify}
+
+    @property
+    def version(self) -> int:
+        """The version that is served."""
+        return self.state.version
+
+    @property
+    def types(self) -> list[str]:
+        """The names of the types, ascending."""
+        return self.state.core.types()
+
+    def __getitem__(self, name: str) -> "Records":
+        """The type ``name``. Raises `SelectionError` where there is none."""
+        return Records(self, _known(self.state, name))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.types
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.types)
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+    def view(self) -> "View":
+        """One version for several calls: ``with catalogue.view() as view: view["track"].decorate(...)``."""
+        return View(self.state)
+
+    def warm(self, progress: Callable[[int, int], object] | None = None) -> None:
+        """Read every page into the page cache and map it into this process, so that look-ups meet no page fault.
+
+        Takes as long as the disk takes. ``progress`` is called with bytes done and bytes in all; what it raises ends the
+        work. Pages may be evicted again where memory is short.
+        """
+        core, total = self.state.core, self.state.core.size()
+        core.warm(None if progress is None else lambda done: progress(done, total))
+
+    def verify(self) -> None:
+        """Check every mapped byte against its checksum, as it is now. Raises `DamagedError`."""
+        self.state.core.verify(cores())
+
+    def memory(self) -> dict[str, Any]:
+        """Bytes of the mapped files and how many are in the page cache now, in all and by type; shared by all processes."""
+        types = {name: {"bytes": size, "resident": here} for name, size, here in self.state.core.residency()}
+        return {
+            "bytes": sum(of["bytes"] for of in types.values()),
+            "resident": sum(of["resident"] for of in types.values()),
+            "types": types,
+        }
+
+    def info(self) -> dict[str, Any]:
+        """What the version holds: for each type its key, records, fields with their bytes, sections and counters."""
+        state = self.state
+        types = {name: json.loads(state.core.directory(name)) for name in state.core.types()}
+        return {
+            "path": str(self.path),
+            "namespace": state.manifest["namespace"],
+            "version": state.version,
+            "bytes": state.core.size(),
+            "types": types,
+        }
+
+    def __repr__(self) -> str:
+        state = self.state
+        counts = ", ".join(f"{state.core.len(name):,} {name}" for name in state.core.types())
+        return f"<bedeck.Catalogue {str(self.path)!r}, version {state.version}: {counts}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.path, self._opened)
+
+
+class View:
+    """One version of a catalogue, whatever is announced meanwhile. ``view[name]`` is a type of it."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    @property
+    def version(self) -> int:
+        """The version that is seen."""
+        return self.state.version
+
+    def __getitem__(self, name: str) -> "Records":
+        """The type ``name``. Raises `SelectionError` where there is none."""
+        return Records(self, _known(self.state, name))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to release: the version is unmapped once nobody refers to it."""
+
+    def __repr__(self) -> str:
+        return f"<bedeck.View of version {self.version}>"
+
+
+class Records(Mapping[Any, Record]):
+    """The records of one type, by key. Live: each call sees the version that its catalogue serves then.
+
+    Ids may be ``str``, ``bytes``, ``uuid.UUID`` or ``int``, by the kind of the key, in any iterable or in a column of NumPy,
+    pandas, polars or Arrow. One that is not well formed is not in the catalogue; one that cannot be a key of this kind
+    at all is a ``TypeError`` that names its place.
+
+    ``fields`` is a list of names: fields, the key, and dotted ways through references, as in ``"album.artists.name"``.
+    ``None`` is every field of the type itself, without the key. A bare reference column gives the keys it names; a reference that
+    leads to no record is ``None`` in its place. ``missing`` says what becomes of an id that is not in the catalogue: ``"null"``
+    keeps its place, ``"drop"`` leaves it out, ``"error"`` raises `MissingKeyError`. ``deadline`` is a time on the clock of
+    ``time.monotonic()``, after which `DeadlineError` is raised between slices of a long list.
+
+    Two `Records` are equal only if they are one.
+    """
+
+    __slots__ = ("_holder", "name")
+
+    def __init__(self, holder: Holder, name: str) -> None:
+        self._holder = holder
+        self.name = name
+
+    def decorate(
+        self,
+        ids: Iterable[Any],
+        fields: Sequence[str] | None = None,
+        *,
+        missing: Missing = "null",
+        deadline: float | None = None,
+    ) -> list[Any]:
+        """A dict for each id, in order, duplicates included. Linear in the length of the list."""
+        return self._compiled(fields).decorate(ids, missing, _left(deadline))
+
+    def decorate_json(
+        self,
+        ids: Iterable[Any],
+        fields: Sequence[str] | None = None,
+        *,
+        missing: Missing = "null",
+        deadline: float | None = None,
+    ) -> bytes:
+        """The same as one JSON array (RFC 8259, UTF-8), rendered natively."""
+        return self._compiled(fields).decorate_json(ids, missing, _left(deadline))
+
+    def decorate_arrow(
+        self,
+        ids: Iterable[Any],
+        fields: Sequence[str] | None = None,
+        *,
+        missing: Missing = "null",
+        deadline: float | None = None,
+    ) -> Batches:
+        """The same as Arrow data with a row for each id, for ``pyarrow.table``, ``polars.DataFrame``, duckdb and others.
+
+        An id that is not in the catalogue is a row of nulls; select the key to tell it from a record of nulls.
+        """
+        return self._compiled(fields).decorate_arrow(ids, missing, _left(deadline))
+
+    def select(self, *fields: str) -> "Selection":
+        """A choice of fields, compiled once. Raises `SelectionError` where one does not exist."""
+        return Selection(self._holder, self.name, _names(fields))
+
+    def __getitem__(self, key: Any) -> Record:
+        """The record with this key, lazily: key and all own fields. Raises `MissingKeyError`."""
+        record = self._whole().find(key)
+        if record is None:
+            raise MissingKeyError(f"type {self.name!r} has no record with key {key!r}")
+        return record
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The record with this key, or ``default``."""
+        record = self._whole().find(key)
+        return default if record is None else record
+
+    def __contains__(self, key: object) -> bool:
+        return self._whole().find(key) is not None
+
+    def __len__(self) -> int:
+        return self._holder.state.core.len(self.name)
+
+    def __iter__(self) -> Iterator[Any]:
+        """All keys of the version that is served when the iteration starts."""
+        return iter(self._holder.state.core.keys(self.name))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """All records of the type, key first, in the order of their slots, streamed."""
+        return self._whole().scan().__arrow_c_stream__()
+
+    def __arrow_c_schema__(self) -> object:
+        """The schema of that stream."""
+        return self._whole().scan().__arrow_c_schema__()
+
+    def __repr__(self) -> str:
+        return f"<bedeck.Records {self.name!r}: {len(self):,} records, version {self._holder.state.version}>"
+
+    def _compiled(self, fields: Sequence[str] | None) -> Compiled:
+        return self._holder.state.compiled(self.name, None if fields is None else _names(fields))
+
+    def _whole(self) -> Compiled:
+        return self._holder.state.whole(self.name)
+
+
+class Selection:
+    """A choice of fields of one type, compiled once; its calls are those of `Records` without ``fields``."""
+
+    __slots__ = ("_holder", "fields", "name")
+
+    def __init__(self, holder: Holder, name: str, fields: tuple[str, ...]) -> None:
+        self._holder = holder
+        self.name = name
+        self.fields = fields
+        self._compiled()
+
+    def decorate(self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None) -> list[Any]:
+        """A dict for each id, in order, duplicates included."""
+        return self._compiled().decorate(ids, missing, _left(deadline))
+
+    def decorate_json(self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None) -> bytes:
+        """One JSON array."""
+        return self._compiled().decorate_json(ids, missing, _left(deadline))
+
+    def decorate_arrow(self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None) -> Batches:
+        """Arrow data with a row for each id."""
+        return self._compiled().decorate_arrow(ids, missing, _left(deadline))
+
+    def records(
+        self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None
+    ) -> list[Record | None]:
+        """A lazy record for each id: its values are made when they are asked for."""
+        return self._compiled().records(ids, missing, _left(deadline))
+
+    def __repr__(self) -> str:
+        return f"<bedeck.Selection of {self.name!r}: {', '.join(self.fields)}>"
+
+    def _compiled(self) -> Compiled:
+        return self._holder.state.compiled(self.name, self.fields)
+
+
+def _reopen(path: Path, opened: Mapping[str, Any]) -> Catalogue:
+    return open(path, **opened)
+
+
+def _known(state: State, name: str) -> str:
+    if name not in state.core.types():
+        raise SelectionError(f"there is no type {name!r}; the catalogue has {', '.join(state.core.types())}")
+    return name
+
+
+def _names(fields: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(fields, str):
+        raise TypeError(f"fields must be a list of names, not one string: [{fields!r}]")
+    return tuple(fields)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else deadline - time.monotonic()
