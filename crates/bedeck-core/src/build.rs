@@ -187,7 +187,8 @@ impl Builder {
         let mut measured = Vec::new();
         for (i, input) in self.inputs.iter().enumerate() {
             let targets: Vec<Option<&Table>> = places[i].iter().map(|t| t.map(|t| &tables[t])).collect();
-            let found = measure(&input.spec, &tables[i], &targets, threads);
+            let interned: Vec<bool> = input.stats.iter().map(|stats| stats.interned().is_some()).collect();
+            let found = measure(&input.spec, &tables[i], &targets, &interned, threads);
             input.check_dangling(&found)?;
             measured.push(found);
         }
@@ -416,7 +417,7 @@ impl Job<'_> {
                         self.table.key.kind.store(text, &mut stored).then_some(stored)
                     })
                     .collect();
-                let mut keys = Keys::new(&self.table.key);
+                let mut keys = Keys::with_capacity(&self.table.key, stored.len());
                 stored.iter().for_each(|key| keys.push(Some(key)));
                 spans.clear();
                 keys.find(blob, 0..keys.len(), &mut spans)?;

@@ -1,7 +1,9 @@
 //! Decorating a list: keys in, an answer out, a slice at a time.
 
+use std::cell::Cell;
 use std::time::Instant;
 
+use crate::blob::Blob;
 use crate::error::Error;
 use crate::gather::Frame;
 use crate::json;
@@ -46,7 +48,33 @@ pub fn decorate<E: From<Stop>>(
     mut each: impl FnMut(usize, &Frame) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     let blob = &version.types[node.type_place].blob;
-    let mut frame = Frame::default();
+    let mut frame = SCRATCH.take();
+    let done = slices(version, node, blob, keys, missing, deadline, &mut frame, &mut each);
+    if frame.capacity() <= KEPT {
+        SCRATCH.set(frame);
+    }
+    done
+}
+
+/// Spans that a thread's frame may have room for and be kept for its next list.
+const KEPT: usize = 1 << 16;
+
+thread_local! {
+    /// The frame of the last list, for its memory. Taken while it is used: whatever `each` does may come here again.
+    static SCRATCH: Cell<Frame> = Cell::default();
+}
+
+#[expect(clippy::too_many_arguments, reason = "the body of the function above, apart for its early returns")]
+fn slices<E: From<Stop>>(
+    version: &Version,
+    node: &Node,
+    blob: &Blob,
+    keys: &Keys<'_>,
+    missing: Missing,
+    deadline: Option<Instant>,
+    frame: &mut Frame,
+    each: &mut impl FnMut(usize, &Frame) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     for start in (0..keys.len()).step_by(BATCH) {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Stop::Failed(Error::Deadline).into());
@@ -63,30 +91,31 @@ pub fn decorate<E: From<Stop>>(
             }
         }
         frame.follow(version, node).map_err(Stop::Failed)?;
-        each(start, &frame)?;
+        each(start, frame)?;
     }
     Ok(())
 }
 
-/// Decorates `keys` as one JSON array.
+/// Decorates `keys` as one JSON array, appended to `out`.
 pub fn decorate_json(
     version: &Version,
     node: &Node,
     keys: &Keys<'_>,
     missing: Missing,
     deadline: Option<Instant>,
-) -> std::result::Result<Vec<u8>, Stop> {
-    let mut out = Vec::with_capacity(64 + keys.len() * 256);
+    out: &mut Vec<u8>,
+) -> std::result::Result<(), Stop> {
     out.push(b'[');
+    let first = out.len();
     decorate(version, node, keys, missing, deadline, |_, frame| {
         for i in 0..frame.spans.len() {
-            if out.len() > 1 {
+            if out.len() > first {
                 out.push(b',');
             }
-            json::write_record(version, node, frame, i, &mut out)?;
+            json::write_record(version, node, frame, i, out)?;
         }
         Ok::<(), Stop>(())
     })?;
     out.push(b']');
-    Ok(out)
+    Ok(())
 }

@@ -47,6 +47,11 @@ impl Links {
 }
 
 impl Frame {
+    /// Spans there is room for, on all levels.
+    pub fn capacity(&self) -> usize {
+        self.spans.capacity() + self.links.iter().map(|links| links.frame.capacity()).sum::<usize>()
+    }
+
     /// Follows the node's references from `spans` on. Linear in the records reached; keeps its memory from call to call.
     pub fn follow(&mut self, version: &Version, node: &Node) -> Result<()> {
         let of_type = &version.types[node.type_place];

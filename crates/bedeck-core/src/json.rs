@@ -9,6 +9,7 @@ use crate::gather::Frame;
 use crate::key::{KeyKind, print_base62, print_uuid};
 use crate::record::Value;
 use crate::selection::{From, Node};
+use crate::sink::{put, put_number, put_signed};
 use crate::text::escape;
 use crate::time::{write_date, write_instant};
 use crate::types::Scalar;
@@ -25,10 +26,23 @@ pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out
     let record = blob.record(span)?;
     let directory = blob.directory();
     for output in &node.outputs {
-        out.extend_from_slice(&output.json);
+        if let From::Field(field) = output.from {
+            let field = &directory.fields[field];
+            if !field.field_type.list && matches!(field.field_type.scalar, Scalar::String | Scalar::Categorical) && !record.is_null(field) {
+                output.json_text.put(out);
+                let (tail, length) = record.text_tail(field)?;
+                put(out, tail, length);
+                out.push(b'"');
+                continue;
+            }
+            output.json.put(out);
+            write_value(field, record.value(field)?, out);
+            continue;
+        }
+        output.json.put(out);
         match output.from {
+            From::Field(_) => {}
             From::Key => write_key(&directory.key, record.key()?, out),
-            From::Field(field) => write_value(&directory.fields[field], record.value(&directory.fields[field])?, out),
             From::Keys(child) => {
                 let field = &directory.fields[node.children[child].field];
                 write_links(node, frame, i, child, out, |at, out| write_referenced_key(version, node, frame, child, at, field, out))?;
@@ -104,12 +118,16 @@ fn write_referenced_key(
 #[inline]
 pub fn write_key(spec: &KeySpec, stored: &[u8], out: &mut Vec<u8>) {
     match (spec.kind, stored.as_array::<16>(), stored.as_array::<8>()) {
-        (KeyKind::Base62, Some(key), _) => write_plain(&print_base62(u128::from_be_bytes(*key)), out),
+        (KeyKind::Base62, Some(key), _) => {
+            let mut quoted = [b'"'; 24];
+            quoted[1..23].copy_from_slice(&print_base62(u128::from_be_bytes(*key)));
+            out.extend_from_slice(&quoted);
+        }
         (KeyKind::Uuid, Some(key), _) => write_plain(&print_uuid(u128::from_be_bytes(*key)), out),
         (KeyKind::Int, _, Some(key)) if spec.signed => {
-            out.extend_from_slice(itoa::Buffer::new().format(i64::from_le_bytes(*key)).as_bytes());
+            put_signed(out, i64::from_le_bytes(*key));
         }
-        (KeyKind::Int, _, Some(key)) => out.extend_from_slice(itoa::Buffer::new().format(u64::from_le_bytes(*key)).as_bytes()),
+        (KeyKind::Int, _, Some(key)) => put_number(out, u64::from_le_bytes(*key)),
         (KeyKind::Bytes, _, _) => write_base64(stored, out),
         _ => write_text(stored, out),
     }
@@ -144,8 +162,8 @@ fn write_value(field: &Field, value: Value<'_>, out: &mut Vec<u8>) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
-        Value::UInt(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Value::Int(n) => put_signed(out, n),
+        Value::UInt(n) => put_number(out, n),
         Value::Float32(x) if x.is_finite() => out.extend_from_slice(ryu::Buffer::new().format_finite(x).as_bytes()),
         Value::Float64(x) if x.is_finite() => out.extend_from_slice(ryu::Buffer::new().format_finite(x).as_bytes()),
         Value::Float32(_) | Value::Float64(_) => out.extend_from_slice(b"null"),

@@ -27,6 +27,7 @@ mod prefetch;
 pub mod record;
 mod row;
 pub mod selection;
+mod sink;
 pub mod spec;
 mod stats;
 mod table;

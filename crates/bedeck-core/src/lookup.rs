@@ -70,12 +70,12 @@ pub enum Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// No keys yet, of the width that `spec` says.
-    pub fn new(spec: &KeySpec) -> Self {
+    /// No keys yet, of the width that `spec` says, with room for so many.
+    pub fn with_capacity(spec: &KeySpec, capacity: usize) -> Self {
         match spec.width {
-            16 => Self::Wide(Vec::new()),
-            8 => Self::Word(Vec::new()),
-            _ => Self::Bytes(Vec::new()),
+            16 => Self::Wide(Vec::with_capacity(capacity)),
+            8 => Self::Word(Vec::with_capacity(capacity)),
+            _ => Self::Bytes(Vec::with_capacity(capacity)),
         }
     }
 

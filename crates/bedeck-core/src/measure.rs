@@ -74,14 +74,14 @@ pub fn digest(canonical: &[u8]) -> u128 {
     hash.as_bytes().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
 }
 
-/// Measures all of a type. `targets` has the table each field refers to.
-pub fn measure(spec: &TypeSpec, table: &Table, targets: &[Option<&Table>], threads: usize) -> Measured {
+/// Measures all of a type. `targets` has the table each field refers to; lengths of `interned` fields are of no interest.
+pub fn measure(spec: &TypeSpec, table: &Table, targets: &[Option<&Table>], interned: &[bool], threads: usize) -> Measured {
     let mut all = Measured::new(spec.fields.len());
     let segments = (table.shape.total_slots() as usize).div_ceil(SEGMENT);
     parallel::ordered(
         threads,
         segments,
-        |i| measure_segment(spec, table, targets, i),
+        |i| measure_segment(spec, table, targets, interned, i),
         |segment| {
             all.merge(segment);
             true
@@ -117,7 +117,7 @@ impl Measured {
     }
 }
 
-fn measure_segment(spec: &TypeSpec, table: &Table, targets: &[Option<&Table>], segment: usize) -> Measured {
+fn measure_segment(spec: &TypeSpec, table: &Table, targets: &[Option<&Table>], interned: &[bool], segment: usize) -> Measured {
     let mut out = Measured::new(spec.fields.len());
     let by_id = spec.by_id();
     let (mut ordinals, mut stored, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
@@ -137,7 +137,9 @@ fn measure_segment(spec: &TypeSpec, table: &Table, targets: &[Option<&Table>], s
             let scalar = &field.field_type.scalar;
             let Some(target) = targets[place] else {
                 let value = cursor.value(&field.field_type, false);
-                out.lengths[place].note(value.map_or(0, |value| var_length(&field.field_type, value)));
+                if !interned[place] {
+                    out.lengths[place].note(value.map_or(0, |value| var_length(&field.field_type, value)));
+                }
                 if rewrite {
                     write_value(value, &mut scratch);
                 }

@@ -85,8 +85,14 @@ impl<'a> Record<'a> {
     }
 
     /// The bytes of a var value.
-    #[inline]
+    #[inline(always)]
     pub fn var(&self, var: &Var) -> Result<&'a [u8]> {
+        self.var_tail(var).map(|(tail, length)| &tail[..length])
+    }
+
+    /// A var value as the bytes from its first on, and its length: what follows may be read, and means nothing.
+    #[inline(always)]
+    fn var_tail(&self, var: &Var) -> Result<(&'a [u8], usize)> {
         let (mut order, mut at) = self.at.get();
         if order > var.order {
             (order, at) = (0, self.blob.directory().record.fixed);
@@ -102,8 +108,20 @@ impl<'a> Record<'a> {
         if end > self.length {
             return Err(self.blob.damaged("records", "a value reaches past its record"));
         }
-        let bytes = &self.bytes[at as usize..end as usize];
-        if pointed { self.pointed(bytes) } else { Ok(bytes) }
+        if pointed {
+            let bytes = self.pointed(&self.bytes[at as usize..end as usize])?;
+            return Ok((bytes, bytes.len()));
+        }
+        Ok((&self.bytes[at as usize..], length as usize))
+    }
+
+    /// The text of a field of type string or categorical that is not null, as [`Value::Text`] has it, with what may be read behind it.
+    #[inline(always)]
+    pub fn text_tail(&self, field: &Field) -> Result<(&'a [u8], usize)> {
+        match &field.var {
+            Some(var) => self.var_tail(var),
+            None => self.field_bytes(field).map(|bytes| (bytes, bytes.len())),
+        }
     }
 
     /// Bytes a var value takes in the record, and whether they are a pointer.

@@ -1,6 +1,7 @@
 //! A selection: a choice of fields compiled once against a version.
 
 use crate::error::{Error, Result};
+use crate::sink::Piece;
 use crate::text::escape;
 use crate::version::Version;
 
@@ -23,7 +24,9 @@ pub struct Output {
     /// Its name.
     pub name: String,
     /// `"name":`, with the `{` or `,` before it.
-    pub json: Vec<u8>,
+    pub json: Piece,
+    /// The same with the quotation mark that opens a text.
+    pub json_text: Piece,
     /// Where its value comes from.
     pub from: From,
 }
@@ -126,7 +129,7 @@ impl Node {
                 "{whole:?}: both the keys and the records of {name:?} are asked for under one name; give the reference a name of its own in the schema"
             ))),
             None => {
-                self.outputs.push(Output { name: name.to_owned(), json: Vec::new(), from });
+                self.outputs.push(Output { name: name.to_owned(), json: Piece::default(), json_text: Piece::default(), from });
                 Ok(())
             }
         }
@@ -134,10 +137,12 @@ impl Node {
 
     fn finish(&mut self) {
         for (i, output) in self.outputs.iter_mut().enumerate() {
-            output.json.clear();
-            output.json.extend_from_slice(if i == 0 { b"{\"" } else { b",\"" });
-            escape(output.name.as_bytes(), &mut output.json);
-            output.json.extend_from_slice(b"\":");
+            let mut json = if i == 0 { b"{\"".to_vec() } else { b",\"".to_vec() };
+            escape(output.name.as_bytes(), &mut json);
+            json.extend_from_slice(b"\":");
+            output.json = Piece::new(&json);
+            json.push(b'"');
+            output.json_text = Piece::new(&json);
         }
         self.children.iter_mut().for_each(|child| child.node.finish());
     }

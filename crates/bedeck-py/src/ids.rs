@@ -24,8 +24,8 @@ pub enum Ids {
 }
 
 impl Ids {
-    fn new(spec: &KeySpec) -> Self {
-        if spec.width > 0 { Self::Fixed(Keys::new(spec)) } else { Self::Bytes(Vec::new(), Vec::new()) }
+    fn new(spec: &KeySpec, capacity: usize) -> Self {
+        if spec.width > 0 { Self::Fixed(Keys::with_capacity(spec, capacity)) } else { Self::Bytes(Vec::new(), Vec::with_capacity(capacity)) }
     }
 
     /// Lends the keys to `work`.
@@ -104,7 +104,7 @@ const fn accepted(kind: KeyKind) -> &'static str {
 /// The keys of any iterable of ids, a NumPy array or an Arrow column. What can be a key but is not well formed becomes a miss;
 /// what cannot be a key of this kind at all is a `TypeError` that names its place.
 pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
-    let mut out = Ids::new(spec);
+    let mut out = Ids::new(spec, ids.len().unwrap_or(0));
     if let Ok(list) = ids.cast_exact::<PyList>() {
         for (i, id) in list.iter().enumerate() {
             push(spec, &id, i, &mut out)?;
@@ -142,7 +142,7 @@ fn as_list<'py>(ids: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyList>>>
 
 /// One id as a list of one.
 pub fn parse_one(spec: &KeySpec, id: &Bound<'_, PyAny>) -> PyResult<Ids> {
-    let mut out = Ids::new(spec);
+    let mut out = Ids::new(spec, 1);
     push(spec, id, 0, &mut out)?;
     Ok(out)
 }

@@ -1,5 +1,6 @@
 //! A selection compiled against a version, and what can be asked of it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,13 @@ impl From<PyErr> for Failure {
 
 /// Ids from which on rendering JSON lets other threads run: below, taking the lock again costs more than it gives.
 const DETACH_FROM: usize = 256;
+
+/// Bytes that a thread's buffer may have and be kept for its next list.
+const KEPT: usize = 1 << 20;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 fn missing_from(name: &str) -> PyResult<Missing> {
     match name {
@@ -129,9 +137,15 @@ impl Compiled {
         let program = &*self.0;
         let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
         let keys = self.parse(ids)?;
-        let render = || keys.with(|keys| decorate::decorate_json(&program.version, &program.node, keys, missing, deadline));
-        let json = if keys.len() >= DETACH_FROM { py.detach(render) } else { render() };
-        json.map(|json| PyBytes::new(py, &json)).map_err(|stop| self.stopped(py, ids, stop))
+        let mut json = BUFFER.take();
+        json.clear();
+        let mut render = || keys.with(|keys| decorate::decorate_json(&program.version, &program.node, keys, missing, deadline, &mut json));
+        let done = if keys.len() >= DETACH_FROM { py.detach(render) } else { render() };
+        let answer = done.map(|()| PyBytes::new(py, &json)).map_err(|stop| self.stopped(py, ids, stop));
+        if json.capacity() <= KEPT {
+            BUFFER.set(json);
+        }
+        answer
     }
 
     /// Arrow batches with a row for each id.
