@@ -196,9 +196,9 @@ impl Builder {
         let mut built = Vec::new();
         for (i, input) in self.inputs.iter().enumerate() {
             let slots: Vec<Option<u64>> = places[i].iter().map(|t| t.map(|t| tables[t].shape.total_slots())).collect();
-            let int_targets: Vec<bool> = places[i].iter().map(|t| t.is_some_and(|t| tables[t].is_int())).collect();
+            let targets = places[i].iter().map(|t| t.map(|t| &tables[t])).collect();
             let layout = plan(&input.spec, &tables[i].key, &input.stats, &measured[i], &slots);
-            let job = Job { input, table: &tables[i], plan: &layout, measured: &measured[i], int_targets, epoch: &epochs[i], threads };
+            let job = Job { input, table: &tables[i], plan: &layout, measured: &measured[i], targets, epoch: &epochs[i], threads };
             built.push(job.write(directory)?);
         }
         Ok(built)
@@ -304,7 +304,7 @@ struct Job<'a> {
     table: &'a Table,
     plan: &'a Plan,
     measured: &'a Measured,
-    int_targets: Vec<bool>,
+    targets: Vec<Option<&'a Table>>,
     epoch: &'a str,
     threads: usize,
 }
@@ -327,7 +327,7 @@ impl Job<'_> {
         parallel::ordered(
             self.threads,
             segments,
-            |i| encode_segment(spec, table, plan, &self.int_targets, i, &self.measured.ordinals[i]),
+            |i| encode_segment(spec, table, plan, &self.targets, i, &self.measured.ordinals[i]),
             |mut segment: Encoded| {
                 for at in &segment.pointers {
                     if let Some(pointer) = segment.records[*at..].first_chunk_mut::<8>() {

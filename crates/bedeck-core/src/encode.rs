@@ -25,10 +25,10 @@ pub struct Encoded {
 }
 
 /// Encodes a segment; `ordinals` are those that measuring found for it.
-pub fn encode_segment(spec: &TypeSpec, table: &Table, plan: &Plan, int_targets: &[bool], segment: usize, ordinals: &[u32]) -> Encoded {
+pub fn encode_segment(spec: &TypeSpec, table: &Table, plan: &Plan, targets: &[Option<&Table>], segment: usize, ordinals: &[u32]) -> Encoded {
     let mut encoder = Encoder {
         plan,
-        int_targets,
+        targets,
         ordinals: ordinals.iter(),
         out: Encoded { field_bytes: vec![0; spec.fields.len()], ..Encoded::default() },
         vars: vec![Vec::new(); plan.fields.iter().filter(|f| f.var.is_some()).count() + usize::from(plan.record.key.is_some())],
@@ -60,7 +60,7 @@ pub fn encode_segment(spec: &TypeSpec, table: &Table, plan: &Plan, int_targets: 
 
 struct Encoder<'a> {
     plan: &'a Plan,
-    int_targets: &'a [bool],
+    targets: &'a [Option<&'a Table>],
     ordinals: std::slice::Iter<'a, u32>,
     out: Encoded,
     /// The record's var values, by order.
@@ -96,24 +96,23 @@ impl Encoder<'_> {
             self.null(start, field);
             return;
         }
-        match (field.reference.is_some(), &field.var) {
-            (true, None) => {
-                let text = cursor.scalar(scalar, self.int_targets[place]);
-                let code = self.code(place, text);
+        match (self.targets[place], &field.var) {
+            (Some(target), None) => {
+                let code = self.code(place, target, cursor.scalar(scalar, target.is_int()));
                 self.number(start, field, code);
             }
-            (true, Some(var)) => {
+            (Some(target), Some(var)) => {
                 let Some(item) = &field.item else { return };
                 let mut items = Vec::new();
-                cursor.items(scalar, self.int_targets[place], |text| items.push(text.map(|text| self.code(place, text))));
+                cursor.items(scalar, target.is_int(), |text| items.push(text.map(|text| self.code(place, target, text))));
                 write_items(item, &items, self.var(var));
             }
-            (false, Some(var)) if field.field_type.list => encode_list(scalar, field.item.as_ref(), cursor, self.var(var)),
-            (false, Some(var)) => {
+            (None, Some(var)) if field.field_type.list => encode_list(scalar, field.item.as_ref(), cursor, self.var(var)),
+            (None, Some(var)) => {
                 let bytes = cursor.scalar(scalar, false);
                 self.var(var).extend_from_slice(bytes);
             }
-            (false, None) => {
+            (None, None) => {
                 let number = row::number(cursor.scalar(scalar, false));
                 let base = field.bits.map_or(0, |b| b.base.0);
                 self.number(start, field, number.wrapping_sub(base));
@@ -134,11 +133,11 @@ impl Encoder<'_> {
     }
 
     /// The code of the next reference: measuring met them in this order.
-    fn code(&mut self, place: usize, text: &[u8]) -> u64 {
+    fn code(&mut self, place: usize, target: &Table, text: &[u8]) -> u64 {
         let dangling = &self.plan.dangling[place];
         match self.ordinals.next() {
             Some(&ordinal) if ordinal != DANGLING => dangling.len() as u64 + u64::from(ordinal),
-            _ => dangling.get(text).copied().unwrap_or_default(),
+            _ => dangling.get(&*target.canonical(text)).copied().unwrap_or_default(),
         }
     }
 

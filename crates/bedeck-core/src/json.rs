@@ -106,7 +106,7 @@ fn write_referenced_key(
     match (span.dangling(), field.dangling) {
         (Some(place), Some(table)) => {
             let text = version.types[node.type_place].blob.entry(table, place)?;
-            if spec.kind == KeyKind::Int { write_key(spec, text, out) } else { write_text(text, out) }
+            if matches!(spec.kind, KeyKind::Int | KeyKind::Bytes) { write_key(spec, text, out) } else { write_text(text, out) }
         }
         _ if span.is_missing() => out.extend_from_slice(b"null"),
         _ => write_key(spec, target.record(span)?.key()?, out),

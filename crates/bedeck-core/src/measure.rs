@@ -146,12 +146,12 @@ fn measure_segment(spec: &TypeSpec, table: &Table, targets: &[Option<&Table>], i
                 continue;
             };
             let mut resolve = |text: &[u8], scratch: &mut Vec<u8>| {
-                stored.clear();
-                let well_formed = target.key.kind.store(text, &mut stored);
+                let text = &*target.canonical(text);
                 if rewrite {
-                    write_reference(target, text, well_formed.then_some(&stored), scratch);
+                    write_key(target.is_int(), text, scratch);
                 }
-                let found = if well_formed { target.find(&stored, text) } else { None };
+                stored.clear();
+                let found = if target.key.kind.store(text, &mut stored) { target.find(&stored, text) } else { None };
                 if found.is_none() {
                     out.dangling_uses[place] += 1;
                     if !out.dangling[place].contains(text) {
@@ -207,13 +207,6 @@ fn write_value(value: Option<&[u8]>, out: &mut Vec<u8>) {
             row::write_present(out);
             out.extend_from_slice(value);
         }
-    }
-}
-
-fn write_reference(target: &Table, text: &[u8], stored: Option<&Vec<u8>>, out: &mut Vec<u8>) {
-    match stored.and_then(|stored| stored.first_chunk::<16>()) {
-        Some(number) if target.key.kind == KeyKind::Uuid => row::write_bytes(&crate::key::print_uuid(u128::from_be_bytes(*number)), out),
-        _ => write_key(target.is_int(), text, out),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The rows of one type in the order of their hashes, with the index over them.
 
+use std::borrow::Cow;
+
 use crate::directory::{KeySpec, Shape};
 use crate::error::{Error, Result};
 use crate::hash::hash;
 use crate::ingest::Chunk;
-use crate::key::KeyKind;
+use crate::key::{KeyKind, parse_uuid, print_uuid};
 use crate::parallel;
 use crate::row::Cursor;
 use crate::spec::OnDuplicate;
@@ -84,7 +86,7 @@ impl Table {
         Some(self.place_of(*entry))
     }
 
-    /// The slot of a stored key, given the same key in text form; `None` if it has no row.
+    /// The slot of a stored key, given the same key as it prints; `None` if it has no row.
     pub fn find(&self, stored: &[u8], text: &[u8]) -> Option<u32> {
         let hash = hash(self.shape.seed, stored);
         let slot = self.shape.slot(hash, self.pilots[self.shape.bucket(hash) as usize]);
@@ -94,11 +96,15 @@ impl Table {
             return None;
         }
         let found = Cursor::new(self.row_of(entry)).key(self.is_int());
-        let same = found == text || self.key.kind == KeyKind::Uuid && {
-            let mut theirs = Vec::new();
-            self.key.kind.store(found, &mut theirs) && theirs == stored
-        };
-        same.then_some(slot)
+        (found == text).then_some(slot)
+    }
+
+    /// A key of this type as it prints, given as a source wrote it: UUIDs can be written in other ways.
+    pub fn canonical<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        match parse_uuid(text) {
+            Some(number) if self.key.kind == KeyKind::Uuid => Cow::Owned(print_uuid(number).to_vec()),
+            _ => Cow::Borrowed(text),
+        }
     }
 
     /// Whether keys are integers.
