@@ -49,7 +49,9 @@ impl Blob {
             )));
         }
         let json = (u64_at(&map, 16).zip(u64_at(&map, 24)))
-            .and_then(|(offset, length)| map.get(usize::try_from(offset).ok()?..usize::try_from(offset.checked_add(length)?).ok()?))
+            .and_then(|(offset, length)| {
+                map.get(usize::try_from(offset).ok()?..usize::try_from(offset.checked_add(length)?).ok()?)
+            })
             .ok_or_else(|| Error::Damaged("section prelude: the directory lies outside the file".into()))?;
         let directory: Directory =
             serde_json::from_slice(json).map_err(|e| Error::Damaged(format!("section directory: {e}")))?;
@@ -174,7 +176,9 @@ impl Blob {
 
     /// All spans that hold a record, in slot order.
     pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
-        (0..self.directory.index.total_slots() as u32).map(|ordinal| self.span(ordinal)).filter(|span| !span.is_missing())
+        (0..self.directory.index.total_slots() as u32)
+            .map(|ordinal| self.span(ordinal))
+            .filter(|span| !span.is_missing())
     }
 
     /// An error that names this file.

@@ -89,7 +89,12 @@ impl Builder {
     }
 
     /// Takes all batches of a source of the type `name`. Batches are read on this thread and turned into rows on the others.
-    pub fn add_source(&mut self, name: &str, origin: &str, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<u64> {
+    pub fn add_source(
+        &mut self,
+        name: &str,
+        origin: &str,
+        batches: impl Iterator<Item = Result<RecordBatch>>,
+    ) -> Result<u64> {
         let threads = self.threads;
         let input = self
             .inputs
@@ -151,7 +156,10 @@ impl Builder {
         let forms = seen_forms.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !forms.is_empty() {
             if !input.forms.is_empty() && input.forms != forms {
-                return Err(Error::Schema(format!("{origin}: type {name:?}: keys are of another Arrow type than in {}", input.origins[0])));
+                return Err(Error::Schema(format!(
+                    "{origin}: type {name:?}: keys are of another Arrow type than in {}",
+                    input.origins[0]
+                )));
             }
             input.forms = forms;
         }
@@ -198,7 +206,15 @@ impl Builder {
             let slots: Vec<Option<u64>> = places[i].iter().map(|t| t.map(|t| tables[t].shape.total_slots())).collect();
             let targets = places[i].iter().map(|t| t.map(|t| &tables[t])).collect();
             let layout = plan(&input.spec, &tables[i].key, &input.stats, &measured[i], &slots);
-            let job = Job { input, table: &tables[i], plan: &layout, measured: &measured[i], targets, epoch: &epochs[i], threads };
+            let job = Job {
+                input,
+                table: &tables[i],
+                plan: &layout,
+                measured: &measured[i],
+                targets,
+                epoch: &epochs[i],
+                threads,
+            };
             built.push(job.write(directory)?);
         }
         Ok(built)
@@ -213,9 +229,13 @@ impl Builder {
                 fields
                     .map(|(i, field)| {
                         let Some(reference) = &field.reference else { return Ok(None) };
-                        let wrong = |what: String| Error::Schema(format!("type {:?}, field {:?}: {what}", input.spec.name, field.name));
+                        let wrong = |what: String| {
+                            Error::Schema(format!("type {:?}, field {:?}: {what}", input.spec.name, field.name))
+                        };
                         let place = self.inputs.iter().position(|other| other.spec.name == reference.type_name);
-                        let place = place.ok_or_else(|| wrong(format!("refers to type {:?}, which does not exist", reference.type_name)))?;
+                        let place = place.ok_or_else(|| {
+                            wrong(format!("refers to type {:?}, which does not exist", reference.type_name))
+                        })?;
                         let form = input.forms.get(i + 1).copied().flatten();
                         let kind = tables[place].key.kind;
                         let fits = match (form, kind) {
@@ -223,7 +243,15 @@ impl Builder {
                             (Some(_), kind) => kind != KeyKind::Int,
                             (None, _) => true,
                         };
-                        if fits { Ok(Some(place)) } else { Err(wrong(format!("does not hold keys of type {:?}, which are {}", reference.type_name, kind.name()))) }
+                        if fits {
+                            Ok(Some(place))
+                        } else {
+                            Err(wrong(format!(
+                                "does not hold keys of type {:?}, which are {}",
+                                reference.type_name,
+                                kind.name()
+                            )))
+                        }
                     })
                     .collect()
             })
@@ -275,7 +303,11 @@ impl Input {
             (_, Some(form)) => form == KeyForm::Text,
         };
         if !fits {
-            return Err(Error::Schema(format!("type {:?}: key {field:?} is declared {}, but its column holds another kind of value", self.spec.name, kind.name())));
+            return Err(Error::Schema(format!(
+                "type {:?}: key {field:?} is declared {}, but its column holds another kind of value",
+                self.spec.name,
+                kind.name()
+            )));
         }
         Ok(KeySpec { field, kind, width: kind.width(), signed: form != Some(KeyForm::Int { signed: false }) })
     }
@@ -356,13 +388,18 @@ impl Job<'_> {
         let records = table.len() as u64;
         let mut fields = plan.fields.clone();
         for (field, bytes) in fields.iter_mut().zip(field_bytes) {
-            let packed = field.bits.map_or(0, |b| u64::from(b.bits)) + field.var.map_or(0, |v| u64::from(v.bits)) + u64::from(field.null_bit.is_some());
+            let packed = field.bits.map_or(0, |b| u64::from(b.bits))
+                + field.var.map_or(0, |v| u64::from(v.bits))
+                + u64::from(field.null_bit.is_some());
             let tables: u64 = field.values.iter().chain(&field.dangling).map(|t| table_bytes(&plan.values, t)).sum();
             field.bytes = bytes + (records * packed).div_ceil(8) + tables;
         }
         let mut counters = BTreeMap::new();
         counters.insert("holes".to_owned(), slots - records);
-        counters.insert("index_bits_per_1000_keys".to_owned(), (table.pilots.len() as u64 * 8 * 1000).checked_div(records).unwrap_or(0));
+        counters.insert(
+            "index_bits_per_1000_keys".to_owned(),
+            (table.pilots.len() as u64 * 8 * 1000).checked_div(records).unwrap_or(0),
+        );
         counters.insert("record_bytes".to_owned(), record_bytes);
         counters.insert("heap_bytes".to_owned(), heap.len() as u64);
         let described = Directory {
@@ -391,7 +428,11 @@ impl Job<'_> {
             key: table.key.clone(),
             digest: described.digest,
             epoch: described.epoch,
-            dangling: dangling.map(|(i, f)| (f.name.clone(), (self.measured.dangling_uses[i], self.measured.dangling[i].len() as u64))).collect(),
+            dangling: dangling
+                .map(|(i, f)| {
+                    (f.name.clone(), (self.measured.dangling_uses[i], self.measured.dangling[i].len() as u64))
+                })
+                .collect(),
             blob,
         })
     }
@@ -399,19 +440,31 @@ impl Job<'_> {
     /// Looks up every key in the finished file, through the very passes that will serve it.
     fn check(&self, blob: &Blob) -> Result<()> {
         let slots = self.table.shape.total_slots() as usize;
-        let wrong = |slot: u32| Error::Io(format!("{}: the key in slot {slot} is not found after the build; this is a bug in bedeck", blob.map().path().display()));
+        let wrong = |slot: u32| {
+            Error::Io(format!(
+                "{}: the key in slot {slot} is not found after the build; this is a bug in bedeck",
+                blob.map().path().display()
+            ))
+        };
         let segments = parallel::map(self.threads, slots.div_ceil(SEGMENT), |segment| {
             let range = segment * SEGMENT..((segment + 1) * SEGMENT).min(slots);
             let mut spans = Vec::new();
             let mut key_digest = 0u128;
             for start in range.clone().step_by(BATCH) {
-                let places: Vec<u32> = (start..(start + BATCH).min(range.end)).map(|s| s as u32).filter(|s| self.table.row(*s).is_some()).collect();
+                let places: Vec<u32> = (start..(start + BATCH).min(range.end))
+                    .map(|s| s as u32)
+                    .filter(|s| self.table.row(*s).is_some())
+                    .collect();
                 let stored: Vec<Vec<u8>> = places
                     .iter()
                     .filter_map(|slot| {
                         let text = Cursor::new(self.table.row(*slot)?).key(self.table.is_int());
                         let mut canonical = Vec::new();
-                        if self.table.is_int() { canonical.extend_from_slice(text) } else { crate::row::write_bytes(text, &mut canonical) }
+                        if self.table.is_int() {
+                            canonical.extend_from_slice(text)
+                        } else {
+                            crate::row::write_bytes(text, &mut canonical)
+                        }
                         key_digest = key_digest.wrapping_add(digest(&canonical));
                         let mut stored = Vec::new();
                         self.table.key.kind.store(text, &mut stored).then_some(stored)
@@ -421,13 +474,16 @@ impl Job<'_> {
                 stored.iter().for_each(|key| keys.push(Some(key)));
                 spans.clear();
                 keys.find(blob, 0..keys.len(), &mut spans)?;
-                if let Some((slot, _)) = places.iter().zip(&spans).find(|(slot, span)| span.is_missing() || span.ordinal != **slot) {
+                if let Some((slot, _)) =
+                    places.iter().zip(&spans).find(|(slot, span)| span.is_missing() || span.ordinal != **slot)
+                {
                     return Err(wrong(*slot));
                 }
             }
             Ok(key_digest)
         });
-        let found = segments.into_iter().try_fold(0u128, |sum, part: Result<u128>| Ok::<_, Error>(sum.wrapping_add(part?)))?;
+        let found =
+            segments.into_iter().try_fold(0u128, |sum, part: Result<u128>| Ok::<_, Error>(sum.wrapping_add(part?)))?;
         if found == self.measured.key_digest { Ok(()) } else { Err(wrong(0)) }
     }
 }

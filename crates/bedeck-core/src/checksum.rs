@@ -106,7 +106,10 @@ impl BlobSums {
         for section in &self.sections {
             let chunks = section.length.div_ceil(CHUNK as u64);
             if section.offset != at || section.chunks.len() as u64 != chunks {
-                return Err(Error::Damaged(format!("{path}: section {}: its manifest's list of chunks does not fit", section.name)));
+                return Err(Error::Damaged(format!(
+                    "{path}: section {}: its manifest's list of chunks does not fit",
+                    section.name
+                )));
             }
             at = at.saturating_add(section.length);
         }

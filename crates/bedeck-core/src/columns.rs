@@ -114,9 +114,13 @@ impl Column {
         let values = match &data_type {
             DataType::Boolean => Values::Bits(BooleanBufferBuilder::new(0)),
             DataType::Utf8 | DataType::Binary => Values::Bytes(vec![0], Vec::new()),
-            DataType::Dictionary(_, values) => Values::Distinct(Vec::new(), FxHashMap::default(), Box::new(Self::new((**values).clone()))),
+            DataType::Dictionary(_, values) => {
+                Values::Distinct(Vec::new(), FxHashMap::default(), Box::new(Self::new((**values).clone())))
+            }
             DataType::List(item) => Values::List(vec![0], Box::new(Self::new(item.data_type().clone()))),
-            DataType::Struct(fields) => Values::Struct(fields.iter().map(|f| Self::new(f.data_type().clone())).collect()),
+            DataType::Struct(fields) => {
+                Values::Struct(fields.iter().map(|f| Self::new(f.data_type().clone())).collect())
+            }
             other => Values::Words(other.primitive_width().unwrap_or(8), Vec::new()),
         };
         Self { data_type, valid: BooleanBufferBuilder::new(0), values }
@@ -202,7 +206,7 @@ impl Column {
     }
 
     fn key(&mut self, spec: &KeySpec, stored: &[u8]) -> Result<()> {
-        match (spec.kind, stored.as_array::<16>(), stored.as_array::<8>()) {
+        match (spec.kind, stored.first_chunk::<16>(), stored.first_chunk::<8>()) {
             (KeyKind::Base62, Some(key), _) => self.blob(&print_base62(u128::from_be_bytes(*key))),
             (KeyKind::Uuid, Some(key), _) => self.blob(&print_uuid(u128::from_be_bytes(*key))),
             (KeyKind::Int, _, Some(key)) => {
@@ -222,8 +226,12 @@ impl Column {
             Values::Bits(mut bits) => data = data.add_buffer(bits.finish().into_inner()),
             Values::Words(_, bytes) => data = data.add_buffer(Buffer::from(bytes)).align_buffers(true),
             Values::Bytes(offsets, bytes) => data = data.add_buffer(words(&offsets)).add_buffer(Buffer::from(bytes)),
-            Values::Distinct(codes, _, values) => data = data.add_buffer(words(&codes)).add_child_data(values.finish()?.to_data()),
-            Values::List(offsets, items) => data = data.add_buffer(words(&offsets)).add_child_data(items.finish()?.to_data()),
+            Values::Distinct(codes, _, values) => {
+                data = data.add_buffer(words(&codes)).add_child_data(values.finish()?.to_data())
+            }
+            Values::List(offsets, items) => {
+                data = data.add_buffer(words(&offsets)).add_child_data(items.finish()?.to_data())
+            }
             Values::Struct(columns) => {
                 for column in columns {
                     data = data.add_child_data(column.finish()?.to_data());
@@ -239,7 +247,8 @@ fn words(numbers: &[i32]) -> Buffer {
 }
 
 fn offset(length: usize) -> Result<i32> {
-    i32::try_from(length).map_err(|_| Error::Io("one record has more than 2 GiB in a column; Arrow's plain types cannot hold it".into()))
+    i32::try_from(length)
+        .map_err(|_| Error::Io("one record has more than 2 GiB in a column; Arrow's plain types cannot hold it".into()))
 }
 
 /// Fills Arrow batches record by record.
@@ -281,7 +290,8 @@ impl<'a> Columns<'a> {
         let columns = std::mem::replace(&mut self.columns, empty);
         let arrays = columns.into_iter().map(Column::finish).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
-        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options).map_err(|e| Error::Damaged(format!("a batch is not sound: {e}")))
+        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
+            .map_err(|e| Error::Damaged(format!("a batch is not sound: {e}")))
     }
 }
 
@@ -338,7 +348,11 @@ fn push_key(version: &Version, node: &Node, child: usize, span: Span, column: &m
     match (span.dangling(), field.dangling) {
         (Some(place), Some(table)) => {
             let text = blob.entry(table, place)?;
-            if target.directory().key.kind == KeyKind::Int { column.key(&target.directory().key, text) } else { column.blob(text) }
+            if target.directory().key.kind == KeyKind::Int {
+                column.key(&target.directory().key, text)
+            } else {
+                column.blob(text)
+            }
         }
         _ if span.is_missing() => {
             column.null();

@@ -236,7 +236,11 @@ impl Directory {
         let wrong = |what: &str| Err(Error::Damaged(format!("section directory: {what}")));
         let shape = &self.index;
         let total = shape.parts.checked_mul(shape.slots);
-        if shape.parts == 0 || shape.buckets == 0 || shape.slots == 0 || total.is_none_or(|n| n > u64::from(u32::MAX) - 1) {
+        if shape.parts == 0
+            || shape.buckets == 0
+            || shape.slots == 0
+            || total.is_none_or(|n| n > u64::from(u32::MAX) - 1)
+        {
             return wrong("index: no parts, buckets or slots, or more than 2^32 - 2 slots");
         }
         if self.key.width != self.key.kind.width() || (self.key.width == 0) != self.record.key.is_some() {
@@ -250,7 +254,7 @@ impl Directory {
             return wrong("record: fixed part is shorter than the key");
         }
         let fits = |offset: u32, bits: u8| {
-            u64::from(offset) + u64::from(bits) <= fixed && (bits <= 56 || bits == 64 && offset % 8 == 0)
+            u64::from(offset) + u64::from(bits) <= fixed && (bits <= 56 || bits == 64 && offset.is_multiple_of(8))
         };
         let mut orders: Vec<u32> = Vec::new();
         for var in self.record.key.iter().chain(self.fields.iter().filter_map(|f| f.var.as_ref())) {
@@ -277,7 +281,10 @@ impl Directory {
                 && field.reference.is_some() == (*scalar == crate::types::Scalar::Reference)
                 && field.dangling.is_some() == field.reference.is_some();
             if !sound {
-                return wrong(&format!("field {:?}: its placement does not fit its type or the fixed part", field.name));
+                return wrong(&format!(
+                    "field {:?}: its placement does not fit its type or the fixed part",
+                    field.name
+                ));
             }
         }
         Ok(())

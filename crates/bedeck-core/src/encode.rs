@@ -25,13 +25,23 @@ pub struct Encoded {
 }
 
 /// Encodes a segment; `ordinals` are those that measuring found for it.
-pub fn encode_segment(spec: &TypeSpec, table: &Table, plan: &Plan, targets: &[Option<&Table>], segment: usize, ordinals: &[u32]) -> Encoded {
+pub fn encode_segment(
+    spec: &TypeSpec,
+    table: &Table,
+    plan: &Plan,
+    targets: &[Option<&Table>],
+    segment: usize,
+    ordinals: &[u32],
+) -> Encoded {
     let mut encoder = Encoder {
         plan,
         targets,
         ordinals: ordinals.iter(),
         out: Encoded { field_bytes: vec![0; spec.fields.len()], ..Encoded::default() },
-        vars: vec![Vec::new(); plan.fields.iter().filter(|f| f.var.is_some()).count() + usize::from(plan.record.key.is_some())],
+        vars: vec![
+            Vec::new();
+            plan.fields.iter().filter(|f| f.var.is_some()).count() + usize::from(plan.record.key.is_some())
+        ],
     };
     let by_id = spec.by_id();
     let end = ((segment + 1) * SEGMENT).min(table.shape.total_slots() as usize);
@@ -104,10 +114,13 @@ impl Encoder<'_> {
             (Some(target), Some(var)) => {
                 let Some(item) = &field.item else { return };
                 let mut items = Vec::new();
-                cursor.items(scalar, target.is_int(), |text| items.push(text.map(|text| self.code(place, target, text))));
+                cursor
+                    .items(scalar, target.is_int(), |text| items.push(text.map(|text| self.code(place, target, text))));
                 write_items(item, &items, self.var(var));
             }
-            (None, Some(var)) if field.field_type.list => encode_list(scalar, field.item.as_ref(), cursor, self.var(var)),
+            (None, Some(var)) if field.field_type.list => {
+                encode_list(scalar, field.item.as_ref(), cursor, self.var(var))
+            }
             (None, Some(var)) => {
                 let bytes = cursor.scalar(scalar, false);
                 self.var(var).extend_from_slice(bytes);
@@ -145,7 +158,8 @@ impl Encoder<'_> {
     fn finish(&mut self, start: usize) {
         let plan = self.plan;
         let of_fields = plan.fields.iter().enumerate().filter_map(|(i, f)| f.var.map(|var| (var, Some(i))));
-        let mut vars: Vec<(Var, Option<usize>)> = plan.record.key.map(|var| (var, None)).into_iter().chain(of_fields).collect();
+        let mut vars: Vec<(Var, Option<usize>)> =
+            plan.record.key.map(|var| (var, None)).into_iter().chain(of_fields).collect();
         vars.sort_unstable_by_key(|(var, _)| var.order);
         for (var, place) in vars {
             let bytes = std::mem::take(&mut self.vars[var.order as usize]);

@@ -4,6 +4,7 @@
 //! the slots stay holes, which cost two bytes each, and a look-up needs one byte of the index.
 //! Given a key that was not built in, it returns some slot: only the key in the record tells.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use crate::directory::Shape;
@@ -61,79 +62,102 @@ impl Shape {
 
     /// The pilots of one part, for its hashes in ascending order; `None` if no choice was found, or two hashes are equal.
     ///
-    /// Buckets are placed from the largest to the smallest, each with the first pilot that meets no filled slot; a bucket without one
-    /// takes the pilot that evicts the fewest, who are placed again.
+    /// Buckets are placed from the largest to the smallest, each with the first pilot that meets no filled slot; a bucket
+    /// without one takes the pilot that evicts the fewest, who are placed again.
     pub fn search(&self, hashes: &[u64]) -> Option<Vec<u8>> {
-        let buckets = self.buckets as usize;
-        let local = |hash: u64| (self.bucket(hash) % self.buckets) as usize;
-        let mut pilots = vec![0u8; buckets];
-        // Hashes of a bucket are neighbours, since buckets ascend with hashes.
-        let mut starts = vec![0u32; buckets + 1];
-        for hash in hashes {
-            starts[local(*hash) + 1] += 1;
-        }
-        for i in 0..buckets {
-            starts[i + 1] += starts[i];
-        }
-        let members = |bucket: u32| &hashes[starts[bucket as usize] as usize..starts[bucket as usize + 1] as usize];
-        let mut order: Vec<u32> = (0..buckets as u32).filter(|b| !members(*b).is_empty()).collect();
-        order.sort_by_key(|b| (std::cmp::Reverse(members(*b).len()), *b));
-
-        const FREE: u32 = u32::MAX;
-        let mut owner = vec![FREE; self.slots as usize];
-        let mut slots: Vec<usize> = Vec::new();
-        let place = |slots: &mut Vec<usize>, bucket: u32, pilot: u8| -> bool {
-            slots.clear();
-            slots.extend(members(bucket).iter().map(|h| self.slot_in_part(*h, pilot) as usize));
-            (1..slots.len()).all(|i| !slots[..i].contains(&slots[i]))
-        };
-        let mut evictions = 0usize;
-        let mut queue: VecDeque<u32> = VecDeque::new();
+        let mut search = Search::new(self, hashes);
+        let buckets = 0..self.buckets as u32;
+        let mut order: Vec<u32> = buckets.filter(|b| !search.members(*b).is_empty()).collect();
+        order.sort_by_key(|b| (Reverse(search.members(*b).len()), *b));
+        let mut evictions = 0;
+        let mut queue = VecDeque::new();
         for first in order {
             queue.push_back(first);
             while let Some(bucket) = queue.pop_front() {
-                let free = (0..=255u8).find(|p| {
-                    members(bucket).iter().all(|h| owner[self.slot_in_part(*h, *p) as usize] == FREE)
-                        && place(&mut slots, bucket, *p)
-                });
-                let pilot = match free {
+                let pilot = match search.free(bucket) {
                     Some(pilot) => pilot,
+                    None if evictions > 10 * self.buckets + 1_000 => return None,
                     None => {
                         evictions += 1;
-                        if evictions > 10 * buckets + 1_000 {
-                            return None;
-                        }
-                        // The start of the search moves on, or two buckets could evict each other for ever.
-                        let cheapest = (0..=255u8)
-                            .map(|i| i.wrapping_add((evictions * 101) as u8))
-                            .filter_map(|p| {
-                                place(&mut slots, bucket, p).then(|| {
-                                    let cost = |slot: &usize| match owner[*slot] {
-                                        FREE => 0,
-                                        other => members(other).len().pow(2),
-                                    };
-                                    (slots.iter().map(cost).sum::<usize>(), p)
-                                })
-                            })
-                            .min_by_key(|(cost, _)| *cost)?;
-                        cheapest.1
+                        search.cheapest(bucket, (evictions * 101) as u8)?
                     }
                 };
-                place(&mut slots, bucket, pilot);
-                for i in 0..slots.len() {
-                    let other = owner[slots[i]];
-                    if other != FREE {
-                        let theirs: Vec<usize> =
-                            members(other).iter().map(|h| self.slot_in_part(*h, pilots[other as usize]) as usize).collect();
-                        theirs.into_iter().for_each(|slot| owner[slot] = FREE);
-                        queue.push_back(other);
-                    }
-                }
-                slots.iter().for_each(|slot| owner[*slot] = bucket);
-                pilots[bucket as usize] = pilot;
+                search.place(bucket, pilot, &mut queue);
             }
         }
-        Some(pilots)
+        Some(search.pilots)
+    }
+}
+
+const FREE: u32 = u32::MAX;
+
+/// The state of a search for the pilots of one part.
+struct Search<'a> {
+    shape: &'a Shape,
+    hashes: &'a [u64],
+    /// The hashes of bucket b are `starts[b]..starts[b + 1]`: buckets ascend with hashes.
+    starts: Vec<u32>,
+    /// The bucket that fills each slot.
+    owner: Vec<u32>,
+    pilots: Vec<u8>,
+}
+
+impl<'a> Search<'a> {
+    fn new(shape: &'a Shape, hashes: &'a [u64]) -> Self {
+        let buckets = shape.buckets as usize;
+        let mut starts = vec![0u32; buckets + 1];
+        hashes.iter().for_each(|hash| starts[(shape.bucket(*hash) % shape.buckets) as usize + 1] += 1);
+        for i in 0..buckets {
+            starts[i + 1] += starts[i];
+        }
+        Self { shape, hashes, starts, owner: vec![FREE; shape.slots as usize], pilots: vec![0; buckets] }
+    }
+
+    fn members(&self, bucket: u32) -> &'a [u64] {
+        &self.hashes[self.starts[bucket as usize] as usize..self.starts[bucket as usize + 1] as usize]
+    }
+
+    fn slots(&self, bucket: u32, pilot: u8) -> impl Iterator<Item = usize> + use<'a> {
+        let shape = self.shape;
+        self.members(bucket).iter().map(move |hash| shape.slot_in_part(*hash, pilot) as usize)
+    }
+
+    /// Whether the pilot gives every member a slot of its own.
+    fn is_injective(&self, bucket: u32, pilot: u8) -> bool {
+        self.slots(bucket, pilot)
+            .enumerate()
+            .all(|(i, slot)| self.slots(bucket, pilot).take(i).all(|other| other != slot))
+    }
+
+    /// The first pilot with which the bucket meets no filled slot.
+    fn free(&self, bucket: u32) -> Option<u8> {
+        (0..=255).find(|pilot| {
+            self.slots(bucket, *pilot).all(|slot| self.owner[slot] == FREE) && self.is_injective(bucket, *pilot)
+        })
+    }
+
+    /// The pilot that evicts the smallest buckets. The search starts elsewhere each time, or two buckets could evict
+    /// each other for ever.
+    fn cheapest(&self, bucket: u32, start: u8) -> Option<u8> {
+        let cost = |slot: usize| match self.owner[slot] {
+            FREE => 0,
+            other => self.members(other).len().pow(2),
+        };
+        let pilots = (0..=255u8).map(|i| i.wrapping_add(start)).filter(|pilot| self.is_injective(bucket, *pilot));
+        pilots.min_by_key(|pilot| self.slots(bucket, *pilot).map(cost).sum::<usize>())
+    }
+
+    /// Gives the bucket its slots; whoever was there is queued.
+    fn place(&mut self, bucket: u32, pilot: u8, queue: &mut VecDeque<u32>) {
+        for slot in self.slots(bucket, pilot) {
+            let other = self.owner[slot];
+            if other != FREE {
+                self.slots(other, self.pilots[other as usize]).for_each(|slot| self.owner[slot] = FREE);
+                queue.push_back(other);
+            }
+        }
+        self.slots(bucket, pilot).for_each(|slot| self.owner[slot] = bucket);
+        self.pilots[bucket as usize] = pilot;
     }
 }
 
@@ -163,7 +187,8 @@ mod tests {
             let hashes = hashes(n);
             let shape = Shape::new(0, 1, n);
             let pilots = shape.search(&hashes).unwrap();
-            let mut slots: Vec<u32> = hashes.iter().map(|h| shape.slot(*h, pilots[shape.bucket(*h) as usize])).collect();
+            let mut slots: Vec<u32> =
+                hashes.iter().map(|h| shape.slot(*h, pilots[shape.bucket(*h) as usize])).collect();
             slots.sort_unstable();
             slots.dedup();
             assert_eq!(slots.len() as u64, n);

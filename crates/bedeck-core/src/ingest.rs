@@ -4,8 +4,9 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, LargeBinaryArray, LargeStringArray, RecordBatch};
 use arrow_buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
@@ -119,7 +120,9 @@ impl Column {
             DataType::Float32 => Values::F32(array.as_primitive::<Float32Type>().values().clone()),
             DataType::Float64 => Values::F64(array.as_primitive::<Float64Type>().values().clone()),
             DataType::Date32 => Values::I32(array.as_primitive::<Date32Type>().values().clone()),
-            DataType::Timestamp(TimeUnit::Second, _) => Values::I64(array.as_primitive::<TimestampSecondType>().values().clone()),
+            DataType::Timestamp(TimeUnit::Second, _) => {
+                Values::I64(array.as_primitive::<TimestampSecondType>().values().clone())
+            }
             DataType::Timestamp(TimeUnit::Millisecond, _) => {
                 Values::I64(array.as_primitive::<TimestampMillisecondType>().values().clone())
             }
@@ -209,22 +212,43 @@ impl<'a> Ingester<'a> {
     pub fn take(&mut self, origin: u32, first_row: u64, batch: &RecordBatch) -> Result<Vec<Option<KeyForm>>> {
         let wrong = |i: usize| {
             let name = if i == 0 { &self.spec.key.field } else { &self.spec.fields[i - 1].name };
-            Error::Schema(format!("{}: type {:?}, field {name:?}: Arrow type {} is not taken", self.origin, self.spec.name, batch.column(i).data_type()))
+            Error::Schema(format!(
+                "{}: type {:?}, field {name:?}: Arrow type {} is not taken",
+                self.origin,
+                self.spec.name,
+                batch.column(i).data_type()
+            ))
         };
         if batch.num_columns() != self.spec.fields.len() + 1 {
-            return Err(Error::Schema(format!("{}: {} columns, but type {:?} has a key and {} fields", self.origin, batch.num_columns(), self.spec.name, self.spec.fields.len())));
+            return Err(Error::Schema(format!(
+                "{}: {} columns, but type {:?} has a key and {} fields",
+                self.origin,
+                batch.num_columns(),
+                self.spec.name,
+                self.spec.fields.len()
+            )));
         }
-        let columns: Vec<Column> =
-            (0..batch.num_columns()).map(|i| Column::new(batch.column(i)).ok_or_else(|| wrong(i))).collect::<Result<_>>()?;
+        let columns: Vec<Column> = (0..batch.num_columns())
+            .map(|i| Column::new(batch.column(i)).ok_or_else(|| wrong(i)))
+            .collect::<Result<_>>()?;
         let key_form = columns[0].key_form().ok_or_else(|| wrong(0))?;
         let mut forms = vec![Some(key_form)];
         for (i, field) in self.spec.fields.iter().enumerate() {
-            let form = if field.reference.is_some() { Some(columns[i + 1].key_form().ok_or_else(|| wrong(i + 1))?) } else { None };
+            let form = if field.reference.is_some() {
+                Some(columns[i + 1].key_form().ok_or_else(|| wrong(i + 1))?)
+            } else {
+                None
+            };
             forms.push(form);
             let bytes = |column: &Column| matches!(column.values, Values::Text(_) | Values::Bytes(_));
             let fits = match &columns[i + 1].values {
-                Values::List(_, items) => field.field_type.list && (form.is_some() || bytes(items) == field.field_type.scalar.is_bytes()),
-                _ => !field.field_type.list && (form.is_some() || bytes(&columns[i + 1]) == field.field_type.scalar.is_bytes()),
+                Values::List(_, items) => {
+                    field.field_type.list && (form.is_some() || bytes(items) == field.field_type.scalar.is_bytes())
+                }
+                _ => {
+                    !field.field_type.list
+                        && (form.is_some() || bytes(&columns[i + 1]) == field.field_type.scalar.is_bytes())
+                }
             };
             if !fits {
                 return Err(wrong(i + 1));
@@ -270,10 +294,14 @@ impl<'a> Ingester<'a> {
         let shown = || String::from_utf8_lossy(&text[..text.len().min(80)]).into_owned();
         match self.spec.key.kind {
             Some(KeyKind::Base62) if parse_base62(text).is_none() => {
-                return Err(self.refuse(row, &format!("key {name:?}: {:?} is not base62 (22 characters of 0-9a-zA-Z, below 2^128)", shown())));
+                return Err(self.refuse(
+                    row,
+                    &format!("key {name:?}: {:?} is not base62 (22 characters of 0-9a-zA-Z, below 2^128)", shown()),
+                ));
             }
             Some(KeyKind::Uuid) => {
-                let number = parse_uuid(text).ok_or_else(|| self.refuse(row, &format!("key {name:?}: {:?} is not a UUID", shown())))?;
+                let number = parse_uuid(text)
+                    .ok_or_else(|| self.refuse(row, &format!("key {name:?}: {:?} is not a UUID", shown())))?;
                 row::write_bytes(&print_uuid(number), out);
                 return Ok(());
             }
@@ -314,7 +342,10 @@ impl<'a> Ingester<'a> {
             self.take_scalar(place, column, i, row, out)?;
         }
         if out.len() - start > MAX_VALUE {
-            return Err(self.refuse(row, &format!("field {:?}: a value of more than 2^31 - 1 bytes", self.spec.fields[place].name)));
+            return Err(self.refuse(
+                row,
+                &format!("field {:?}: a value of more than 2^31 - 1 bytes", self.spec.fields[place].name),
+            ));
         }
         self.out.stats[place].value(&out[start..]);
         Ok(())
@@ -341,7 +372,10 @@ impl<'a> Ingester<'a> {
                 // The wall clock of a zone may be a day ahead or behind.
                 let margin = i64::from(matches!(scalar, Scalar::Timestamp(_, Some(_))));
                 if days.is_some_and(|days| !(DAYS.start() + margin..=DAYS.end() - margin).contains(&days)) {
-                    let what = format!("field {:?}: {count} lies outside the years 1 to 9999; declare it int64 to keep it", field.name);
+                    let what = format!(
+                        "field {:?}: {count} lies outside the years 1 to 9999; declare it int64 to keep it",
+                        field.name
+                    );
                     return Err(self.refuse(row, &what));
                 }
                 self.out.stats[place].number(count);

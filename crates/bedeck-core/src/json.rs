@@ -28,7 +28,10 @@ pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out
     for output in &node.outputs {
         if let From::Field(field) = output.from {
             let field = &directory.fields[field];
-            if !field.field_type.list && matches!(field.field_type.scalar, Scalar::String | Scalar::Categorical) && !record.is_null(field) {
+            if !field.field_type.list
+                && matches!(field.field_type.scalar, Scalar::String | Scalar::Categorical)
+                && !record.is_null(field)
+            {
                 output.json_text.put(out);
                 let (tail, length) = record.text_tail(field)?;
                 put(out, tail, length);
@@ -45,11 +48,15 @@ pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out
             From::Key => write_key(&directory.key, record.key()?, out),
             From::Keys(child) => {
                 let field = &directory.fields[node.children[child].field];
-                write_links(node, frame, i, child, out, |at, out| write_referenced_key(version, node, frame, child, at, field, out))?;
+                write_links(node, frame, i, child, out, |at, out| {
+                    write_referenced_key(version, node, frame, child, at, field, out)
+                })?;
             }
             From::Through(child) => {
                 let next = &node.children[child].node;
-                write_links(node, frame, i, child, out, |at, out| write_record(version, next, &frame.links[child].frame, at, out))?;
+                write_links(node, frame, i, child, out, |at, out| {
+                    write_record(version, next, &frame.links[child].frame, at, out)
+                })?;
             }
         }
     }
@@ -106,7 +113,11 @@ fn write_referenced_key(
     match (span.dangling(), field.dangling) {
         (Some(place), Some(table)) => {
             let text = version.types[node.type_place].blob.entry(table, place)?;
-            if matches!(spec.kind, KeyKind::Int | KeyKind::Bytes) { write_key(spec, text, out) } else { write_text(text, out) }
+            if matches!(spec.kind, KeyKind::Int | KeyKind::Bytes) {
+                write_key(spec, text, out)
+            } else {
+                write_text(text, out)
+            }
         }
         _ if span.is_missing() => out.extend_from_slice(b"null"),
         _ => write_key(spec, target.record(span)?.key()?, out),
@@ -117,7 +128,7 @@ fn write_referenced_key(
 /// Appends a stored key as it is printed: an integer as a number, bytes in base64, all others as text.
 #[inline]
 pub fn write_key(spec: &KeySpec, stored: &[u8], out: &mut Vec<u8>) {
-    match (spec.kind, stored.as_array::<16>(), stored.as_array::<8>()) {
+    match (spec.kind, stored.first_chunk::<16>(), stored.first_chunk::<8>()) {
         (KeyKind::Base62, Some(key), _) => {
             let mut quoted = [b'"'; 24];
             quoted[1..23].copy_from_slice(&print_base62(u128::from_be_bytes(*key)));

@@ -36,14 +36,18 @@ impl Span {
 #[inline(always)]
 pub const fn line_of(ordinal: u32, width: u8) -> (usize, usize) {
     // Constant divisors become multiplications.
-    if width == 2 { (ordinal as usize / 28 * LINE, ordinal as usize % 28) } else { (ordinal as usize / 14 * LINE, ordinal as usize % 14) }
+    if width == 2 {
+        (ordinal as usize / 28 * LINE, ordinal as usize % 28)
+    } else {
+        (ordinal as usize / 14 * LINE, ordinal as usize % 14)
+    }
 }
 
 /// The span of `ordinal`; missing for a hole, or where the line is not in `locator`.
 #[inline(always)]
 pub fn read(locator: &[u8], width: u8, ordinal: u32) -> Span {
     let (at, i) = line_of(ordinal, width);
-    let Some(line) = locator.get(at..at + LINE).and_then(|l| l.as_array::<LINE>()) else { return Span::MISSING };
+    let Some(line) = locator.get(at..at + LINE).and_then(|l| l.first_chunk::<LINE>()) else { return Span::MISSING };
     let base = u64::from_le_bytes([line[0], line[1], line[2], line[3], line[4], line[5], line[6], line[7]]);
     let (start, end) = if width == 2 {
         let end = |i: usize| u64::from(u16::from_le_bytes([line[8 + 2 * i], line[9 + 2 * i]]));
@@ -59,7 +63,8 @@ pub fn read(locator: &[u8], width: u8, ordinal: u32) -> Span {
 
 /// The widths of ends that `lengths` (of all records, holes included, in slot order) need: 2, or 4 where a line's records pass 64 KiB.
 pub fn width_for(lengths: &[u32]) -> Result<u8> {
-    let longest = |n: usize| lengths.chunks(n).map(|line| line.iter().map(|l| u64::from(*l)).sum::<u64>()).max().unwrap_or(0);
+    let longest =
+        |n: usize| lengths.chunks(n).map(|line| line.iter().map(|l| u64::from(*l)).sum::<u64>()).max().unwrap_or(0);
     if longest(28) <= u64::from(u16::MAX) {
         Ok(2)
     } else if longest(14) <= u64::from(u32::MAX) {
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn every_record_is_found_where_it_lies() {
-        for lengths in [vec![5, 0, 7, 64, 0, 0, 9].repeat(20), vec![70_000, 0, 3].repeat(20)] {
+        for lengths in [[5, 0, 7, 64, 0, 0, 9].repeat(20), [70_000, 0, 3].repeat(20)] {
             let width = width_for(&lengths).unwrap();
             let locator = write(&lengths, width);
             let mut offset = 0;

@@ -18,17 +18,11 @@ pub const DANGLING: u32 = u32::MAX;
 pub const INLINE: usize = 255;
 
 /// Lengths seen of one field's var values: items of fixed-width lists, bytes of all others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Lengths {
     seen: [u64; 4],
     /// Whether one was longer than [`INLINE`].
     pub longer: bool,
-}
-
-impl Default for Lengths {
-    fn default() -> Self {
-        Self { seen: [0; 4], longer: false }
-    }
 }
 
 impl Lengths {
@@ -47,6 +41,9 @@ impl Lengths {
     }
 }
 
+/// Where a key is referred to: source, row, and the key as text.
+pub type Use = (u32, u64, Box<[u8]>);
+
 /// What a segment of slots, or a whole type, was found to hold.
 #[derive(Debug, Default)]
 pub struct Measured {
@@ -57,7 +54,7 @@ pub struct Measured {
     /// How often they are referred to, for each field.
     pub dangling_uses: Vec<u64>,
     /// The first use of one, for each field: source, row and key.
-    pub dangling_first: Vec<Option<(u32, u64, Box<[u8]>)>>,
+    pub dangling_first: Vec<Option<Use>>,
     /// Lengths, for each field.
     pub lengths: Vec<Lengths>,
     /// Lengths of keys.
@@ -75,7 +72,13 @@ pub fn digest(canonical: &[u8]) -> u128 {
 }
 
 /// Measures all of a type. `targets` has the table each field refers to; lengths of `interned` fields are of no interest.
-pub fn measure(spec: &TypeSpec, table: &Table, targets: &[Option<&Table>], interned: &[bool], threads: usize) -> Measured {
+pub fn measure(
+    spec: &TypeSpec,
+    table: &Table,
+    targets: &[Option<&Table>],
+    interned: &[bool],
+    threads: usize,
+) -> Measured {
     let mut all = Measured::new(spec.fields.len());
     let segments = (table.shape.total_slots() as usize).div_ceil(SEGMENT);
     parallel::ordered(
@@ -117,7 +120,13 @@ impl Measured {
     }
 }
 
-fn measure_segment(spec: &TypeSpec, table: &Table, targets: &[Option<&Table>], interned: &[bool], segment: usize) -> Measured {
+fn measure_segment(
+    spec: &TypeSpec,
+    table: &Table,
+    targets: &[Option<&Table>],
+    interned: &[bool],
+    segment: usize,
+) -> Measured {
     let mut out = Measured::new(spec.fields.len());
     let by_id = spec.by_id();
     let (mut ordinals, mut stored, mut scratch) = (Vec::new(), Vec::new(), Vec::new());

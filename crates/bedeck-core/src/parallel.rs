@@ -20,7 +20,12 @@ pub fn map<T: Send>(threads: usize, count: usize, work: impl Fn(usize) -> T + Sy
 
 /// Hands `work(0), work(1), ...` to `sink` in that order, computed on `threads` threads that stay a bounded way ahead of it.
 /// Ends early once `sink` returns false.
-pub fn ordered<T: Send>(threads: usize, count: usize, work: impl Fn(usize) -> T + Sync, mut sink: impl FnMut(T) -> bool) {
+pub fn ordered<T: Send>(
+    threads: usize,
+    count: usize,
+    work: impl Fn(usize) -> T + Sync,
+    mut sink: impl FnMut(T) -> bool,
+) {
     if threads <= 1 || count <= 1 {
         (0..count).all(|i| sink(work(i)));
         return;
@@ -108,10 +113,15 @@ mod tests {
     #[test]
     fn a_sink_that_has_enough_ends_it() {
         let mut seen = 0;
-        ordered(3, 1_000_000, |i| i, |i| {
-            seen = i;
-            i < 10
-        });
+        ordered(
+            3,
+            1_000_000,
+            |i| i,
+            |i| {
+                seen = i;
+                i < 10
+            },
+        );
         assert_eq!(seen, 10);
     }
 }

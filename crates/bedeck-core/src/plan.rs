@@ -61,15 +61,19 @@ pub fn plan(spec: &TypeSpec, key: &KeySpec, stats: &[Stats], measured: &Measured
             nulls: stats.null_items,
         });
         let interned = stats.interned().map(|distinct| {
-            let mut entries: Vec<(Vec<u8>, &[u8])> = distinct.iter().map(|v| (entry(&field.field_type, item.as_ref(), v), *v)).collect();
+            let mut entries: Vec<(Vec<u8>, &[u8])> =
+                distinct.iter().map(|v| (entry(&field.field_type, item.as_ref(), v), *v)).collect();
             entries.sort_unstable();
             let table = write_table(&mut values, entries.iter().map(|(bytes, _)| bytes.as_slice()));
-            let places: FxHashMap<Box<[u8]>, u64> = entries.iter().enumerate().map(|(i, (_, value))| ((*value).into(), i as u64)).collect();
+            let places: FxHashMap<Box<[u8]>, u64> =
+                entries.iter().enumerate().map(|(i, (_, value))| ((*value).into(), i as u64)).collect();
             (table, places)
         });
         let table = interned.as_ref().map(|(table, _)| *table);
         let (bits, var) = match (table, field.field_type.list || scalar.is_bytes()) {
-            (Some(table), _) => (Some(Bits { offset: 0, bits: bits_for(table.count - 1), base: Base::default() }), None),
+            (Some(table), _) => {
+                (Some(Bits { offset: 0, bits: bits_for(table.count - 1), base: Base::default() }), None)
+            }
             (None, true) => (None, Some(var(&measured.lengths[i], item.as_ref()))),
             (None, false) => (Some(number), None),
         };

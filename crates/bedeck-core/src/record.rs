@@ -128,7 +128,11 @@ impl<'a> Record<'a> {
     #[inline(always)]
     fn extent(&self, var: &Var) -> (u32, bool) {
         let length = self.number(var.offset, var.bits) as u32;
-        if var.long && length == (1u32 << var.bits) - 1 { (12, true) } else { (length.saturating_mul(u32::from(var.unit)), false) }
+        if var.long && length == (1u32 << var.bits) - 1 {
+            (12, true)
+        } else {
+            (length.saturating_mul(u32::from(var.unit)), false)
+        }
     }
 
     #[cold]
@@ -138,7 +142,9 @@ impl<'a> Record<'a> {
             let start = usize::try_from(u64::from_le_bytes(*offset)).ok()?;
             Some(start..start.checked_add(u32::from_le_bytes(*length) as usize)?)
         });
-        range.and_then(|range| self.blob.heap().get(range)).ok_or_else(|| self.blob.damaged("heap", "a value lies outside it"))
+        range
+            .and_then(|range| self.blob.heap().get(range))
+            .ok_or_else(|| self.blob.damaged("heap", "a value lies outside it"))
     }
 
     /// The bytes of a field that holds bytes or a list: interned or its own.

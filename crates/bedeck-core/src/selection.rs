@@ -95,7 +95,9 @@ impl Node {
                     Some(target) => From::Keys(self.child(i, directory.fields[i].field_type.list, target)),
                     None => From::Field(i),
                 }
-            } else if let Some(reference) = directory.fields.iter().filter_map(|f| f.reference.as_ref()).find(|r| r.name == path) {
+            } else if let Some(reference) =
+                directory.fields.iter().filter_map(|f| f.reference.as_ref()).find(|r| r.name == path)
+            {
                 let of = &reference.type_name;
                 return Err(Error::Selection(format!(
                     "{whole:?}: {path:?} of type {:?} is a reference to type {of:?}; select a field of it, as in \"{whole}.<field>\"",
@@ -129,7 +131,12 @@ impl Node {
                 "{whole:?}: both the keys and the records of {name:?} are asked for under one name; give the reference a name of its own in the schema"
             ))),
             None => {
-                self.outputs.push(Output { name: name.to_owned(), json: Piece::default(), json_text: Piece::default(), from });
+                self.outputs.push(Output {
+                    name: name.to_owned(),
+                    json: Piece::default(),
+                    json_text: Piece::default(),
+                    from,
+                });
                 Ok(())
             }
         }
@@ -153,8 +160,12 @@ fn unknown(version: &Version, place: usize, name: &str, whole: &str) -> Error {
     let directory = of_type.blob.directory();
     let mut names: Vec<&str> = vec![&directory.key.field];
     names.extend(directory.fields.iter().map(|f| f.name.as_str()));
-    let ways: Vec<String> =
-        directory.fields.iter().filter_map(|f| f.reference.as_ref()).map(|r| format!("{}.<field of {}>", r.name, r.type_name)).collect();
+    let ways: Vec<String> = directory
+        .fields
+        .iter()
+        .filter_map(|f| f.reference.as_ref())
+        .map(|r| format!("{}.<field of {}>", r.name, r.type_name))
+        .collect();
     names.extend(ways.iter().map(String::as_str));
     Error::Selection(format!("{whole:?}: type {:?} has no {name:?}; it has {}", of_type.name, names.join(", ")))
 }

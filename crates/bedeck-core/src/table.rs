@@ -53,9 +53,12 @@ impl Table {
     ) -> Result<Self> {
         let rows: u64 = chunks.iter().map(|c| c.len() as u64).sum();
         let shape = Shape { seed: 0, parts: 1, buckets: 1, slots: 1 };
-        let mut table = Self { key, shape, pilots: Vec::new(), dropped: 0, chunks, entries: Vec::new(), slots: Vec::new() };
+        let mut table =
+            Self { key, shape, pilots: Vec::new(), dropped: 0, chunks, entries: Vec::new(), slots: Vec::new() };
         if rows >= u64::from(u32::MAX) * 9 / 10 {
-            return Err(Error::Source(format!("{rows} rows; a type holds at most 3.8 thousand million records (2^32 - 2 slots)")));
+            return Err(Error::Source(format!(
+                "{rows} rows; a type holds at most 3.8 thousand million records (2^32 - 2 slots)"
+            )));
         }
         for seed in 0..SEEDS {
             table.sort(seed, threads);
@@ -145,7 +148,11 @@ impl Table {
     }
 
     /// Drops or refuses duplicates. False if two different keys have one hash: another seed is needed.
-    fn resolve_equal_hashes(&mut self, on_duplicate: OnDuplicate, describe: &impl Fn(u32, u64) -> String) -> Result<bool> {
+    fn resolve_equal_hashes(
+        &mut self,
+        on_duplicate: OnDuplicate,
+        describe: &impl Fn(u32, u64) -> String,
+    ) -> Result<bool> {
         if self.entries.windows(2).all(|w| w[0].hash != w[1].hash) {
             self.dropped = 0;
             return Ok(true);
@@ -169,13 +176,17 @@ impl Table {
             kept.push(if on_duplicate == OnDuplicate::Last { run[run.len() - 1] } else { run[0] });
         }
         if !examples.is_empty() {
-            let mut text = format!("key {:?}: {duplicates} duplicates; set on_duplicate = \"first\" or \"last\" to keep one of each. The first:", self.key.field);
+            let mut text = format!(
+                "key {:?}: {duplicates} duplicates; set on_duplicate = \"first\" or \"last\" to keep one of each. The first:",
+                self.key.field
+            );
             for run in examples {
                 let mut shown = Vec::new();
                 let mut stored = Vec::new();
                 self.key.kind.store(key(&run[0]), &mut stored);
                 crate::json::write_key(&self.key, &stored, &mut shown);
-                let places: Vec<String> = run.iter().take(4).map(|e| self.place_of(*e)).map(|(origin, row)| describe(origin, row)).collect();
+                let places: Vec<String> =
+                    run.iter().take(4).map(|e| self.place_of(*e)).map(|(origin, row)| describe(origin, row)).collect();
                 text += &format!("\n  {}: {}", String::from_utf8_lossy(&shown), places.join("; "));
             }
             return Err(Error::DuplicateKey(text));

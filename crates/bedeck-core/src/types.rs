@@ -189,7 +189,15 @@ mod tests {
 
     #[test]
     fn types_print_as_they_are_written() {
-        for text in ["bool", "int8", "uint64", "list<string>", "timestamp[ns]", "list<timestamp[us,Europe/Stockholm]>", "reference"] {
+        for text in [
+            "bool",
+            "int8",
+            "uint64",
+            "list<string>",
+            "timestamp[ns]",
+            "list<timestamp[us,Europe/Stockholm]>",
+            "reference",
+        ] {
             assert_eq!(text.parse::<FieldType>().unwrap().to_string(), text);
         }
         for text in ["", "int", "list<list<bool>>", "timestamp[m]", "list<bool"] {

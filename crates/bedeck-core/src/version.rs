@@ -51,7 +51,10 @@ impl Version {
             verify(&map, &entry.blob)?;
             let blob = Blob::open(map)?;
             if blob.directory().type_name != entry.name {
-                return Err(blob.damaged("directory", &format!("holds type {:?}, not {:?}", blob.directory().type_name, entry.name)));
+                return Err(blob.damaged(
+                    "directory",
+                    &format!("holds type {:?}, not {:?}", blob.directory().type_name, entry.name),
+                ));
             }
             types.push(Type { name: entry.name.clone(), blob, targets: Vec::new() });
         }
@@ -63,13 +66,22 @@ impl Version {
                     None => None,
                     Some(reference) => {
                         let place = entries.binary_search_by(|e| e.name.cmp(&reference.type_name)).map_err(|_| {
-                            blob.damaged("directory", &format!("field {:?} refers to type {:?}, which the version lacks", field.name, reference.type_name))
+                            blob.damaged(
+                                "directory",
+                                &format!(
+                                    "field {:?} refers to type {:?}, which the version lacks",
+                                    field.name, reference.type_name
+                                ),
+                            )
                         })?;
                         let (epoch, theirs) = (&blob.directory().epoch, &types[place].blob.directory().epoch);
                         if epoch != theirs {
                             return Err(blob.damaged(
                                 "directory",
-                                &format!("epoch {epoch}, but type {:?}, to which field {:?} refers, is of epoch {theirs}", reference.type_name, field.name),
+                                &format!(
+                                    "epoch {epoch}, but type {:?}, to which field {:?} refers, is of epoch {theirs}",
+                                    reference.type_name, field.name
+                                ),
                             ));
                         }
                         Some(place)

@@ -50,13 +50,14 @@ impl BlobWriter {
     pub fn begin(&mut self, name: &str, expected: u64) -> Result<()> {
         let align = if expected >= LARGE { HUGE } else { SMALL };
         let zeros = [0; 4096];
-        while self.at % align != 0 {
+        while !self.at.is_multiple_of(align) {
             let step = (align - self.at % align).min(zeros.len() as u64) as usize;
             self.write(&zeros[..step])?;
         }
         self.end_section();
         self.sections.insert(name.to_owned(), Extent { offset: self.at, length: 0 });
-        self.sums.push((SectionSums { name: name.to_owned(), offset: self.at, length: 0, chunks: Vec::new() }, Vec::new()));
+        self.sums
+            .push((SectionSums { name: name.to_owned(), offset: self.at, length: 0, chunks: Vec::new() }, Vec::new()));
         Ok(())
     }
 
@@ -123,7 +124,10 @@ impl BlobWriter {
         self.file.write_all(&prelude[..PRELUDE]).map_err(failed)?;
         self.file.flush().map_err(failed)?;
         self.file.get_ref().sync_all().map_err(failed)?;
-        let sections = self.sums.into_iter().map(|(sums, hashes)| SectionSums { chunks: hashes.iter().map(|h| h.to_hex().to_string()).collect(), ..sums });
+        let sections = self.sums.into_iter().map(|(sums, hashes)| SectionSums {
+            chunks: hashes.iter().map(|h| h.to_hex().to_string()).collect(),
+            ..sums
+        });
         let name = format!("{}-{}.blob", directory.type_name, &hash[..32]);
         Ok(BlobSums { name, size: self.at, hash, sections: sections.collect() })
     }

@@ -30,7 +30,11 @@ impl Batches {
 #[pymethods]
 impl Batches {
     #[pyo3(signature = (requested_schema=None))]
-    fn __arrow_c_stream__<'py>(&self, py: Python<'py>, requested_schema: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyCapsule>> {
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
         // The interface lets a producer answer in its own schema where it cannot meet the one requested.
         let _ = requested_schema;
         export_batches(py, self.schema.clone(), self.batches.clone())

@@ -25,14 +25,20 @@ pub enum Ids {
 
 impl Ids {
     fn new(spec: &KeySpec, capacity: usize) -> Self {
-        if spec.width > 0 { Self::Fixed(Keys::with_capacity(spec, capacity)) } else { Self::Bytes(Vec::new(), Vec::with_capacity(capacity)) }
+        if spec.width > 0 {
+            Self::Fixed(Keys::with_capacity(spec, capacity))
+        } else {
+            Self::Bytes(Vec::new(), Vec::with_capacity(capacity))
+        }
     }
 
     /// Lends the keys to `work`.
     pub fn with<T>(&self, work: impl FnOnce(&Keys<'_>) -> T) -> T {
         match self {
             Self::Fixed(keys) => work(keys),
-            Self::Bytes(bytes, ranges) => work(&Keys::Bytes(ranges.iter().map(|r| r.clone().map(|r| &bytes[r])).collect())),
+            Self::Bytes(bytes, ranges) => {
+                work(&Keys::Bytes(ranges.iter().map(|r| r.clone().map(|r| &bytes[r])).collect()))
+            }
         }
     }
 
@@ -211,12 +217,19 @@ fn push_int(spec: &KeySpec, id: &Bound<'_, PyAny>, out: &mut Ids) -> PyResult<()
 
 fn push_array(spec: &KeySpec, array: &ArrayRef, out: &mut Ids) -> PyResult<()> {
     let wrong = || {
-        PyTypeError::new_err(format!("ids of Arrow type {} cannot be keys {:?} of kind {}", array.data_type(), spec.field, spec.kind.name()))
+        PyTypeError::new_err(format!(
+            "ids of Arrow type {} cannot be keys {:?} of kind {}",
+            array.data_type(),
+            spec.field,
+            spec.kind.name()
+        ))
     };
     macro_rules! numbers {
         ($kind:ty) => {
             for number in array.as_primitive::<$kind>() {
-                let number = number.map(i128::from).filter(|n| if spec.signed { i64::try_from(*n).is_ok() } else { u64::try_from(*n).is_ok() });
+                let number = number
+                    .map(i128::from)
+                    .filter(|n| if spec.signed { i64::try_from(*n).is_ok() } else { u64::try_from(*n).is_ok() });
                 out.push_word(number.map(|n| n as u64));
             }
         };

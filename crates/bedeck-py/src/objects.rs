@@ -85,7 +85,14 @@ impl<'a> Level<'a> {
 
     /// The value of one output of record `i`.
     #[inline]
-    pub fn output<'py>(&self, py: Python<'py>, frame: &Frame, i: usize, record: &Record<'a>, place: usize) -> PyResult<Bound<'py, PyAny>> {
+    pub fn output<'py>(
+        &self,
+        py: Python<'py>,
+        frame: &Frame,
+        i: usize,
+        record: &Record<'a>,
+        place: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let directory = self.version.types[self.node.type_place].blob.directory();
         match self.node.outputs[place].from {
             From::Key => key(py, &directory.key, record.key().or_raise(py)?),
@@ -95,7 +102,9 @@ impl<'a> Level<'a> {
                 value(py, &field.field_type.scalar, zone, record.value(field).or_raise(py)?)
             }
             From::Keys(child) => self.links(py, frame, i, child, |at| self.referenced_key(py, frame, child, at)),
-            From::Through(child) => self.links(py, frame, i, child, |at| self.child(child).dict(py, &frame.links[child].frame, at)),
+            From::Through(child) => {
+                self.links(py, frame, i, child, |at| self.child(child).dict(py, &frame.links[child].frame, at))
+            }
         }
     }
 
@@ -120,7 +129,13 @@ impl<'a> Level<'a> {
         }
     }
 
-    fn referenced_key<'py>(&self, py: Python<'py>, frame: &Frame, child: usize, at: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn referenced_key<'py>(
+        &self,
+        py: Python<'py>,
+        frame: &Frame,
+        child: usize,
+        at: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let span = frame.links[child].frame.spans[at];
         let blob = &self.version.types[self.node.type_place].blob;
         let target = &self.version.types[self.node.children[child].node.type_place].blob;
@@ -138,7 +153,7 @@ impl<'a> Level<'a> {
 
 /// A stored key in Python: an int, bytes, or str.
 pub fn key<'py>(py: Python<'py>, spec: &KeySpec, stored: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    match (spec.kind, stored.as_array::<16>(), stored.as_array::<8>()) {
+    match (spec.kind, stored.first_chunk::<16>(), stored.first_chunk::<8>()) {
         (KeyKind::Base62, Some(key), _) => string(py, &print_base62(u128::from_be_bytes(*key))),
         (KeyKind::Uuid, Some(key), _) => string(py, &print_uuid(u128::from_be_bytes(*key))),
         (KeyKind::Int, _, Some(key)) if spec.signed => i64::from_le_bytes(*key).into_bound_py_any(py),
@@ -152,12 +167,19 @@ pub fn key<'py>(py: Python<'py>, spec: &KeySpec, stored: &[u8]) -> PyResult<Boun
 fn string<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     match PyString::from_bytes(py, utf8) {
         Ok(text) => Ok(text.into_any()),
-        Err(_) => Err(raise(py, "DamagedError", format!("a stored text is not UTF-8: {:?}", String::from_utf8_lossy(utf8)))),
+        Err(_) => {
+            Err(raise(py, "DamagedError", format!("a stored text is not UTF-8: {:?}", String::from_utf8_lossy(utf8))))
+        }
     }
 }
 
 #[inline(always)]
-fn value<'py>(py: Python<'py>, scalar: &Scalar, zone: Option<&Py<PyTzInfo>>, value: Value<'_>) -> PyResult<Bound<'py, PyAny>> {
+fn value<'py>(
+    py: Python<'py>,
+    scalar: &Scalar,
+    zone: Option<&Py<PyTzInfo>>,
+    value: Value<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
     match value {
         Value::Null => Ok(py.None().into_bound(py)),
         Value::Bool(b) => Ok(PyBool::new(py, b).to_owned().into_any()),
@@ -182,8 +204,15 @@ fn value<'py>(py: Python<'py>, scalar: &Scalar, zone: Option<&Py<PyTzInfo>>, val
     }
 }
 
-fn instant<'py>(py: Python<'py>, scalar: &Scalar, zone: Option<&Py<PyTzInfo>>, ticks: i64) -> PyResult<Bound<'py, PyAny>> {
-    let Scalar::Timestamp(unit, _) = scalar else { return Err(crate::error::to_py(py, &Error::Damaged("an instant without a unit".into()))) };
+fn instant<'py>(
+    py: Python<'py>,
+    scalar: &Scalar,
+    zone: Option<&Py<PyTzInfo>>,
+    ticks: i64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Scalar::Timestamp(unit, _) = scalar else {
+        return Err(crate::error::to_py(py, &Error::Damaged("an instant without a unit".into())));
+    };
     let micros = match unit {
         Unit::Second => i128::from(ticks) * 1_000_000,
         Unit::Milli => i128::from(ticks) * 1_000,
@@ -195,7 +224,17 @@ fn instant<'py>(py: Python<'py>, scalar: &Scalar, zone: Option<&Py<PyTzInfo>>, t
     let seconds = in_day / 1_000_000;
     let (hour, minute, second) = ((seconds / 3600) as u8, (seconds / 60 % 60) as u8, (seconds % 60) as u8);
     let utc = zone.map(|_| PyTzInfo::utc(py)).transpose()?.map(|utc| utc.to_owned());
-    let moment = PyDateTime::new(py, year as i32, month as u8, day as u8, hour, minute, second, (in_day % 1_000_000) as u32, utc.as_ref())?;
+    let moment = PyDateTime::new(
+        py,
+        year as i32,
+        month as u8,
+        day as u8,
+        hour,
+        minute,
+        second,
+        (in_day % 1_000_000) as u32,
+        utc.as_ref(),
+    )?;
     match zone {
         None => Ok(moment.into_any()),
         Some(zone) => moment.call_method1("astimezone", (zone,)),

@@ -79,7 +79,8 @@ fn missing_from(name: &str) -> PyResult<Missing> {
 
 fn deadline_in(seconds: Option<f64>) -> PyResult<Option<Instant>> {
     let Some(seconds) = seconds else { return Ok(None) };
-    let wait = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| PyValueError::new_err("deadline: not a finite number of seconds"))?;
+    let wait = Duration::try_from_secs_f64(seconds.max(0.0))
+        .map_err(|_| PyValueError::new_err("deadline: not a finite number of seconds"))?;
     Ok(Instant::now().checked_add(wait))
 }
 
@@ -102,7 +103,9 @@ impl Compiled {
         let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
         let keys = self.parse(ids)?;
         let done: Result<(), Failure> = keys.with(|keys| {
-            decorate::decorate(&program.version, &program.node, keys, missing, deadline, |_, frame| each(frame).map_err(Failure::Python))
+            decorate::decorate(&program.version, &program.node, keys, missing, deadline, |_, frame| {
+                each(frame).map_err(Failure::Python)
+            })
         });
         done.map_err(|failure| match failure {
             Failure::Stop(stop) => self.stopped(py, ids, stop),
@@ -114,9 +117,16 @@ impl Compiled {
         match stop {
             Stop::Failed(error) => to_py(py, &error),
             Stop::Missing(place) => {
-                let shown = ids.get_item(place).and_then(|id| id.repr()).map_or_else(|_| "the id".to_owned(), |id| id.to_string());
+                let shown = ids
+                    .get_item(place)
+                    .and_then(|id| id.repr())
+                    .map_or_else(|_| "the id".to_owned(), |id| id.to_string());
                 let name = &self.0.version.types[self.0.node.type_place].name;
-                raise(py, "MissingKeyError", format!("ids[{place}]: {shown} is not in type {name:?}; missing=\"null\" or \"drop\" lets it pass"))
+                raise(
+                    py,
+                    "MissingKeyError",
+                    format!("ids[{place}]: {shown} is not in type {name:?}; missing=\"null\" or \"drop\" lets it pass"),
+                )
             }
         }
     }
@@ -125,21 +135,39 @@ impl Compiled {
 #[pymethods]
 impl Compiled {
     /// A dict for each id.
-    fn decorate<'py>(&self, py: Python<'py>, ids: &Bound<'py, PyAny>, missing: &str, deadline: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+    fn decorate<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+        missing: &str,
+        deadline: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let out = PyList::empty(py);
         let level = self.0.level();
-        self.each(py, ids, missing, deadline, |frame| (0..frame.spans.len()).try_for_each(|i| out.append(level.dict(py, frame, i)?)))?;
+        self.each(py, ids, missing, deadline, |frame| {
+            (0..frame.spans.len()).try_for_each(|i| out.append(level.dict(py, frame, i)?))
+        })?;
         Ok(out)
     }
 
     /// One JSON array.
-    fn decorate_json<'py>(&self, py: Python<'py>, ids: &Bound<'py, PyAny>, missing: &str, deadline: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
+    fn decorate_json<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+        missing: &str,
+        deadline: Option<f64>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let program = &*self.0;
         let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
         let keys = self.parse(ids)?;
         let mut json = BUFFER.take();
         json.clear();
-        let mut render = || keys.with(|keys| decorate::decorate_json(&program.version, &program.node, keys, missing, deadline, &mut json));
+        let mut render = || {
+            keys.with(|keys| {
+                decorate::decorate_json(&program.version, &program.node, keys, missing, deadline, &mut json)
+            })
+        };
         let done = if keys.len() >= DETACH_FROM { py.detach(render) } else { render() };
         let answer = done.map(|()| PyBytes::new(py, &json)).map_err(|stop| self.stopped(py, ids, stop));
         if json.capacity() <= KEPT {
@@ -149,7 +177,13 @@ impl Compiled {
     }
 
     /// Arrow batches with a row for each id.
-    fn decorate_arrow(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, missing: &str, deadline: Option<f64>) -> PyResult<Batches> {
+    fn decorate_arrow(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        missing: &str,
+        deadline: Option<f64>,
+    ) -> PyResult<Batches> {
         let program = &*self.0;
         let mut columns = Columns::new(&program.version, &program.node);
         let mut batches = Vec::new();
@@ -169,7 +203,13 @@ impl Compiled {
     }
 
     /// A lazy record for each id.
-    fn records<'py>(&self, py: Python<'py>, ids: &Bound<'py, PyAny>, missing: &str, deadline: Option<f64>) -> PyResult<Bound<'py, PyList>> {
+    fn records<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+        missing: &str,
+        deadline: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
         let out = PyList::empty(py);
         let missing_kind = missing_from(missing)?;
         let deadline = deadline_in(deadline)?;
@@ -180,7 +220,11 @@ impl Compiled {
         let done: Result<(), Failure> = keys.with(|keys| {
             decorate::decorate(&program.version, &bare, keys, missing_kind, deadline, |_, frame| {
                 for span in &frame.spans {
-                    let item = if span.is_missing() { py.None() } else { Record::new(self.0.clone(), *span).into_pyobject(py)?.into_any().unbind() };
+                    let item = if span.is_missing() {
+                        py.None()
+                    } else {
+                        Record::new(self.0.clone(), *span).into_pyobject(py)?.into_any().unbind()
+                    };
                     out.append(item)?;
                 }
                 Ok(())

@@ -88,7 +88,13 @@ impl Version {
 
     /// For each type: its name, the bytes of its file, and how many of them are in the page cache.
     fn residency(&self, py: Python<'_>) -> Vec<(String, u64, u64)> {
-        py.detach(|| self.version.types.iter().map(|t| (t.name.clone(), t.blob.map().len() as u64, t.blob.map().resident())).collect())
+        py.detach(|| {
+            self.version
+                .types
+                .iter()
+                .map(|t| (t.name.clone(), t.blob.map().len() as u64, t.blob.map().resident()))
+                .collect()
+        })
     }
 
     /// Maps every page into this process; `progress` is called with the bytes done so far.
