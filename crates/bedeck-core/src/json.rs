@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::gather::Frame;
 use crate::key::{KeyKind, print_base62, print_uuid};
 use crate::record::Value;
-use crate::selection::{From, Node};
+use crate::selection::{Form, From, Node};
 use crate::sink::{put, put_number, put_signed};
 use crate::text::escape;
 use crate::time::{write_date, write_instant};
@@ -26,25 +26,27 @@ pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out
     let record = blob.record(span)?;
     let directory = blob.directory();
     for output in &node.outputs {
-        if let From::Field(field) = output.from {
-            let field = &directory.fields[field];
-            if !field.field_type.list
-                && matches!(field.field_type.scalar, Scalar::String | Scalar::Categorical)
-                && !record.is_null(field)
-            {
+        match (&output.form, output.from) {
+            (Form::Text, From::Field(field)) if !record.is_null(&directory.fields[field]) => {
                 output.json_text.put(out);
-                let (tail, length) = record.text_tail(field)?;
+                let (tail, length) = record.text_tail(&directory.fields[field])?;
                 put(out, tail, length);
                 out.push(b'"');
                 continue;
             }
-            output.json.put(out);
-            write_value(field, record.value(field)?, out);
-            continue;
+            (Form::Number { bits, signed, null_bit }, _) => {
+                output.json.put(out);
+                match record.number_unless(*null_bit, bits) {
+                    None => out.extend_from_slice(b"null"),
+                    Some(number) if *signed => put_signed(out, number as i64),
+                    Some(number) => put_number(out, number),
+                }
+                continue;
+            }
+            _ => output.json.put(out),
         }
-        output.json.put(out);
         match output.from {
-            From::Field(_) => {}
+            From::Field(field) => write_value(&directory.fields[field], record.value(&directory.fields[field])?, out),
             From::Key => write_key(&directory.key, record.key()?, out),
             From::Keys(child) => {
                 let field = &directory.fields[node.children[child].field];

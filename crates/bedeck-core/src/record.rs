@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::blob::Blob;
-use crate::directory::{Field, Item, Var};
+use crate::directory::{Bits, Field, Item, Var};
 use crate::error::Result;
 use crate::types::Scalar;
 
@@ -76,6 +76,13 @@ impl<'a> Record<'a> {
             None => Ok(&self.bytes[..self.blob.directory().key.width]),
             Some(var) => self.var(var),
         }
+    }
+
+    /// The number at `bits`, its base added, unless the bit that tells a null is set.
+    #[inline(always)]
+    pub fn number_unless(&self, null_bit: Option<u32>, bits: &Bits) -> Option<u64> {
+        let null = null_bit.is_some_and(|bit| self.number(bit, 1) == 1);
+        (!null).then(|| bits.base.0.wrapping_add(self.number(bits.offset, bits.bits)))
     }
 
     /// Whether the field has no value.

@@ -1,8 +1,10 @@
 //! A selection: a choice of fields compiled once against a version.
 
+use crate::directory::{Bits, Field};
 use crate::error::{Error, Result};
 use crate::sink::Piece;
 use crate::text::escape;
+use crate::types::{FieldType, Scalar};
 use crate::version::Version;
 
 /// Where the value of an output comes from.
@@ -18,6 +20,36 @@ pub enum From {
     Through(usize),
 }
 
+/// What a value looks like in JSON, where that can be told once for all records: short ways for the most frequent cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Text, or null.
+    Text,
+    /// An integer in the packed bits, or null.
+    Number {
+        /// Where it is.
+        bits: Bits,
+        /// Whether it is signed.
+        signed: bool,
+        /// The bit that tells a null.
+        null_bit: Option<u32>,
+    },
+    /// Any other value.
+    Other,
+}
+
+impl Form {
+    fn of(field: &Field) -> Self {
+        match (&field.field_type, field.bits) {
+            (FieldType { list: false, scalar: Scalar::String | Scalar::Categorical }, _) => Self::Text,
+            (FieldType { list: false, scalar: scalar @ (Scalar::Int(_) | Scalar::UInt(_)) }, Some(bits)) => {
+                Self::Number { bits, signed: scalar.is_signed(), null_bit: field.null_bit }
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
 /// One named value of an answer.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -29,6 +61,8 @@ pub struct Output {
     pub json_text: Piece,
     /// Where its value comes from.
     pub from: From,
+    /// What it looks like.
+    pub form: Form,
 }
 
 /// A reference that is followed.
@@ -66,7 +100,7 @@ impl Node {
                 fields.iter().try_for_each(|field| node.add(version, &field.name, &field.name))?;
             }
         }
-        node.finish();
+        node.finish(version);
         Ok(node)
     }
 
@@ -76,7 +110,7 @@ impl Node {
         let mut node = Self::empty(place);
         node.add(version, &directory.key.field, &directory.key.field)?;
         directory.fields.iter().try_for_each(|field| node.add(version, &field.name, &field.name))?;
-        node.finish();
+        node.finish(version);
         Ok(node)
     }
 
@@ -136,13 +170,15 @@ impl Node {
                     json: Piece::default(),
                     json_text: Piece::default(),
                     from,
+                    form: Form::Other,
                 });
                 Ok(())
             }
         }
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, version: &Version) {
+        let fields = &version.types[self.type_place].blob.directory().fields;
         for (i, output) in self.outputs.iter_mut().enumerate() {
             let mut json = if i == 0 { b"{\"".to_vec() } else { b",\"".to_vec() };
             escape(output.name.as_bytes(), &mut json);
@@ -150,8 +186,11 @@ impl Node {
             output.json = Piece::new(&json);
             json.push(b'"');
             output.json_text = Piece::new(&json);
+            if let From::Field(field) = output.from {
+                output.form = Form::of(&fields[field]);
+            }
         }
-        self.children.iter_mut().for_each(|child| child.node.finish());
+        self.children.iter_mut().for_each(|child| child.node.finish(version));
     }
 }
 
