@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::hash::{hash, mix, start};
 use crate::locator::{Span, line_of};
 use crate::prefetch::prefetch;
+use crate::sink::STRIDE;
 
 /// Keys that go through the passes together: their lines fit a core's first cache.
 pub const BATCH: usize = 128;
@@ -154,13 +155,13 @@ fn find_batch<K: Probe>(blob: &Blob, keys: &[Option<K>], spans: &mut Vec<Span>) 
     Ok(())
 }
 
-/// Asks for the first lines of a record: all of it, but for very long ones.
+/// Asks for the first lines of a record: all of it, but for very long ones, and what is copied along with its last text.
 #[inline(always)]
 pub fn prefetch_record(blob: &Blob, span: Span) {
     if !span.is_missing() {
         let records = blob.records();
         let start = span.offset as usize;
-        let end = start.saturating_add((span.length as usize).min(256));
+        let end = start.saturating_add((span.length as usize + STRIDE - 1).min(256));
         let mut line = start & !63;
         while line < end {
             prefetch(records, line);
