@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::checksum::{BlobSums, CHUNK, SectionSums, combine};
@@ -16,10 +16,15 @@ const HUGE: u64 = 2 << 20;
 /// What is large.
 const LARGE: u64 = 16 << 20;
 
+/// Bytes a write: whole blocks let the file system use large folios, which the kernel can then map as huge pages.
+const BLOCK: usize = 8 << 20;
+
 /// A blob being written. What it is not given whole does not exist: the file is complete after [`BlobWriter::finish`] only.
 pub struct BlobWriter {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: File,
+    /// What of the next block is there.
+    block: Vec<u8>,
     at: u64,
     chunk: blake3::Hasher,
     in_chunk: usize,
@@ -35,7 +40,8 @@ impl BlobWriter {
         let prelude = SectionSums { name: "prelude".into(), offset: 0, length: 0, chunks: Vec::new() };
         let mut writer = Self {
             path: path.to_owned(),
-            file: BufWriter::with_capacity(1 << 20, file),
+            file,
+            block: Vec::new(),
             at: 0,
             chunk: blake3::Hasher::new(),
             in_chunk: 0,
@@ -72,10 +78,14 @@ impl BlobWriter {
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|e| Error::io(&self.path, &e))?;
         self.at += bytes.len() as u64;
         while !bytes.is_empty() {
-            let (now, rest) = bytes.split_at(bytes.len().min(CHUNK - self.in_chunk));
+            let room = (CHUNK - self.in_chunk).min(BLOCK - self.block.len());
+            let (now, rest) = bytes.split_at(bytes.len().min(room));
+            self.block.extend_from_slice(now);
+            if self.block.len() == BLOCK {
+                self.flush()?;
+            }
             self.chunk.update(now);
             self.in_chunk += now.len();
             if self.in_chunk == CHUNK {
@@ -83,6 +93,12 @@ impl BlobWriter {
             }
             bytes = rest;
         }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_all(&self.block).map_err(|e| Error::io(&self.path, &e))?;
+        self.block.clear();
         Ok(())
     }
 
@@ -119,11 +135,11 @@ impl BlobWriter {
         self.sums[0].1 = crate::checksum::chunks(&prelude).collect();
 
         let hash = combine(self.sums.iter().flat_map(|(_, hashes)| hashes)).to_hex().to_string();
+        self.flush()?;
         let failed = |e: std::io::Error| Error::io(&self.path, &e);
         self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
         self.file.write_all(&prelude[..PRELUDE]).map_err(failed)?;
-        self.file.flush().map_err(failed)?;
-        self.file.get_ref().sync_all().map_err(failed)?;
+        self.file.sync_all().map_err(failed)?;
         let sections = self.sums.into_iter().map(|(sums, hashes)| SectionSums {
             chunks: hashes.iter().map(|h| h.to_hex().to_string()).collect(),
             ..sums
