@@ -63,11 +63,12 @@ def build(
     * ``schema``: a `Schema`, or the path of a ``catalogue.toml``, whose folder relative sources then start from.
     * ``sources``: for each type named, what to read instead of its ``source``: a path, glob or list of Parquet files,
       anything with ``__arrow_c_stream__``, or an iterable of mappings.
-    * ``threads``: as many as there are cores if ``None``. They do not change a byte of the result; nor does the order of
+    * ``threads``: as many as there are cores if ``None``. They do not change a byte of the result; nor does the order
+      of
       rows with unique keys.
 
-    Every key is looked up in the finished files before they are announced. All rows are held in memory in a compact form,
-    for all types at once. What fails, or is killed, leaves the store as it was.
+    Every key is looked up in the finished files before they are announced. All rows are held in memory in a compact
+    form, for all types at once. What fails, or is killed, leaves the store as it was.
 
     Raises `SchemaError`, `SourceError` and below, `BusyError` where another build holds the store, `StoreError`.
     """

@@ -52,7 +52,7 @@ class Holder(Protocol):
     """What says which state a call sees: a catalogue, whose state changes, or a view, whose state does not."""
 
     @property
-    def state(self) -> State: ...  # noqa: D102 - said above
+    def state(self) -> State: ...
 
 
 def open(  # noqa: A001 - bedeck.open, as gzip.open
@@ -60,9 +60,10 @@ def open(  # noqa: A001 - bedeck.open, as gzip.open
 ) -> "Catalogue":
     """Open the announced version of the store at ``store``, or ``version`` of it.
 
-    Every byte is checked against its checksum before anything is answered from it; by that the files are read into the
-    page cache. With ``verify="once"`` a file that was checked since this host started, and has not changed, is not checked
-    again: opening then takes milliseconds, and ``warm()`` maps the pages into this process. ``"always"`` checks in any case.
+    Every byte is checked against its checksum before anything is answered from it; by that the files are read into
+    the page cache. With ``verify="once"`` a file that was checked since this host started, and has not changed, is
+    not checked again: opening then takes milliseconds, and ``warm()`` maps the pages into this process. ``"always"``
+    checks in any case.
 
     Raises `NotFoundError`, `DamagedError`, `FormatError`, `StoreError`.
     """
@@ -88,9 +89,9 @@ def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
 class Catalogue:
     """All types of one version of a store. `bedeck.open` makes one.
 
-    ``catalogue[name]`` is a type. Any number of threads may use a catalogue at once, without locks; a forked process goes on
-    using it; a pickled one opens the same store again where it is read. Closing is not needed: files stay mapped until the
-    last object made from them is gone.
+    ``catalogue[name]`` is a type. Any number of threads may use a catalogue at once, without locks; a forked process
+    goes on using it; a pickled one opens the same store again where it is read. Closing is not needed: files stay
+    mapped until the last object made from them is gone.
     """
 
     def __init__(self, path: Path, state: State, *, version: int | None, verify: Verify) -> None:
@@ -128,8 +129,8 @@ class Catalogue:
     def warm(self, progress: Callable[[int, int], object] | None = None) -> None:
         """Read every page into the page cache and map it into this process, so that look-ups meet no page fault.
 
-        Takes as long as the disk takes. ``progress`` is called with bytes done and bytes in all; what it raises ends the
-        work. Pages may be evicted again where memory is short.
+        Takes as long as the disk takes. ``progress`` is called with bytes done and bytes in all; what it raises ends
+        the work. Pages may be evicted again where memory is short.
         """
         core, total = self.state.core, self.state.core.size()
         core.warm(None if progress is None else lambda done: progress(done, total))
@@ -139,7 +140,10 @@ class Catalogue:
         self.state.core.verify(cores())
 
     def memory(self) -> dict[str, Any]:
-        """Bytes of the mapped files and how many are in the page cache now, in all and by type; shared by all processes."""
+        """Bytes of the mapped files, and how many of them are in the page cache now; in all and by type.
+
+        All processes share them.
+        """
         types = {name: {"bytes": size, "resident": here} for name, size, here in self.state.core.residency()}
         return {
             "bytes": sum(of["bytes"] for of in types.values()),
@@ -198,15 +202,16 @@ class View:
 class Records(Mapping[Any, Record]):
     """The records of one type, by key. Live: each call sees the version that its catalogue serves then.
 
-    Ids may be ``str``, ``bytes``, ``uuid.UUID`` or ``int``, by the kind of the key, in any iterable or in a column of NumPy,
-    pandas, polars or Arrow. One that is not well formed is not in the catalogue; one that cannot be a key of this kind
-    at all is a ``TypeError`` that names its place.
+    Ids may be ``str``, ``bytes``, ``uuid.UUID`` or ``int``, by the kind of the key, in any iterable or in a column of
+    NumPy, pandas, polars or Arrow. One that is not well formed is not in the catalogue; one that cannot be a key of
+    this kind at all is a ``TypeError`` that names its place.
 
-    ``fields`` is a list of names: fields, the key, and dotted ways through references, as in ``"album.artists.name"``.
-    ``None`` is every field of the type itself, without the key. A bare reference column gives the keys it names; a reference that
-    leads to no record is ``None`` in its place. ``missing`` says what becomes of an id that is not in the catalogue: ``"null"``
-    keeps its place, ``"drop"`` leaves it out, ``"error"`` raises `MissingKeyError`. ``deadline`` is a time on the clock of
-    ``time.monotonic()``, after which `DeadlineError` is raised between slices of a long list.
+    ``fields`` is a list of names: fields, the key, and dotted ways through references, as in
+    ``"album.artists.name"``. ``None`` is every field of the type itself, without the key. A bare reference column
+    gives the keys it names; a reference that leads to no record is ``None`` in its place. ``missing`` says what
+    becomes of an id that is not in the catalogue: ``"null"`` keeps its place, ``"drop"`` leaves it out, ``"error"``
+    raises `MissingKeyError`. ``deadline`` is a time on the clock of ``time.monotonic()``, after which `DeadlineError`
+    is raised between slices of a long list.
 
     Two `Records` are equal only if they are one.
     """
@@ -247,7 +252,7 @@ class Records(Mapping[Any, Record]):
         missing: Missing = "null",
         deadline: float | None = None,
     ) -> Batches:
-        """The same as Arrow data with a row for each id, for ``pyarrow.table``, ``polars.DataFrame``, duckdb and others.
+        """The same as Arrow data with a row for each id: for pyarrow, polars, duckdb, pandas and others.
 
         An id that is not in the catalogue is a row of nulls; select the key to tell it from a record of nulls.
         """
@@ -322,7 +327,9 @@ class Selection:
         """One JSON array."""
         return self._compiled().decorate_json(ids, missing, _left(deadline))
 
-    def decorate_arrow(self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None) -> Batches:
+    def decorate_arrow(
+        self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None
+    ) -> Batches:
         """Arrow data with a row for each id."""
         return self._compiled().decorate_arrow(ids, missing, _left(deadline))
 

@@ -1,0 +1,194 @@
+"""Sources: files, Arrow data and iterables of mappings, read as streams of Arrow batches in canonical types.
+
+Needs pyarrow, which is imported when the first source is read: ``pip install 'bedeck[build]'``.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+
+from bedeck._arrow import ResolvedField, ResolvedType, cast, cast_key, pyarrow, resolve, schema_of, take
+from bedeck._mappings import ORIGIN as ITERABLE
+from bedeck._mappings import take_mappings
+from bedeck.errors import SchemaError, SourceError, within
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import pyarrow as pa
+
+    from bedeck.schema import Type
+
+__all__ = ["ArrowStream", "ResolvedField", "ResolvedType", "Source", "Stream", "read", "resolve"]
+
+BATCH = 65_536
+BUFFER = 1 << 20  # bytes of a column read ahead; Arrow's own choice is to keep what it read of the whole file
+ARROW = "<arrow>"
+SUFFIXES = (".parquet", ".pq")
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """Whatever exports Arrow data through the C stream interface: polars, duckdb, pandas, pyarrow and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+
+StrPath = str | os.PathLike[str]
+Source = StrPath | Sequence[StrPath] | ArrowStream | Iterable[Mapping[str, object]]
+
+
+class Stream:
+    """The rows of one file, or of one Arrow or Python object, to be read once.
+
+    ``origin`` says where they come from, ``resolved`` what their columns are: the key, then the fields. ``reader`` is a
+    ``pyarrow.RecordBatchReader`` of at most 65,536 rows a batch, which reads no batch before it is asked for.
+
+    Leaving ``with stream:`` closes the file, and raises what ended the reading early, of which a C stream passes on
+    only the text.
+    """
+
+    def __init__(self, origin: str, resolved: ResolvedType, batches: Generator[pa.RecordBatch, None, None]) -> None:
+        self.origin = origin
+        self.resolved = resolved
+        self._batches = batches
+        self._failure: BaseException | None = None
+        self.reader = pyarrow().RecordBatchReader.from_batches(schema_of(resolved), self._watched())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._batches.close()
+        if self._failure is not None and self._failure is not error:
+            raise self._failure
+
+    def _watched(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._batches
+        except GeneratorExit:
+            raise
+        except BaseException as failure:
+            self._failure = failure
+            raise
+
+
+def read(type_name: str, type_: Type, source: Source, base: StrPath = ".") -> Iterator[Stream]:
+    """Open a source of a type: a stream for each file, in ascending order of path, or one stream for what is no file.
+
+    ``source`` is a path or glob of Parquet files (relative ones start at ``base``), or a list of them; or anything with
+    ``__arrow_c_stream__``; or an iterable of mappings, whose missing entries are null and whose types are inferred from
+    the first 16,384. The schemas of all files are compared before the first is read.
+    Memory does not grow with the source.
+
+    Raises, when called or while a stream is opened or read, `SchemaError` where columns do not agree with ``type_`` or
+    among files, and `SourceError`, with file, row (from 0), field and value, where something cannot be read or taken.
+    Does not judge keys: null, malformed and duplicate ones are streamed as they are.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _read_files(type_name, type_, _find([source], Path(base)))
+    if isinstance(source, Sequence) and source and all(isinstance(path, str | os.PathLike) for path in source):
+        return _read_files(type_name, type_, _find(source, Path(base)))
+    if isinstance(source, ArrowStream):
+        return _read_arrow(type_name, type_, source)
+    return _read_mappings(type_name, type_, source)
+
+
+def _read_mappings(type_name: str, type_: Type, rows: object) -> Iterator[Stream]:
+    if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
+        known = "a path, a list of paths, Arrow data or an iterable of mappings"
+        raise SourceError(f"[type.{type_name}]: a source is {known}, not {type(rows).__name__}")
+    resolved, batches = take_mappings(type_name, type_, rows)
+    yield Stream(ITERABLE, resolved, batches)
+
+
+def _read_arrow(type_name: str, type_: Type, source: ArrowStream) -> Iterator[Stream]:
+    with within(ARROW), _reading(ARROW):
+        reader = pyarrow().RecordBatchReader.from_stream(source)
+        resolved = resolve(type_name, type_, reader.schema)
+    yield Stream(ARROW, resolved, _canonical(ARROW, resolved, reader))
+
+
+def _read_files(type_name: str, type_: Type, paths: Sequence[str]) -> Iterator[Stream]:
+    resolved = [_resolve_file(type_name, type_, path) for path in paths]
+    for path, other in zip(paths, resolved, strict=True):
+        _check_alike(paths[0], resolved[0], path, other)
+    for path in paths:
+        yield Stream(path, resolved[0], _canonical(path, resolved[0], _read_parquet(path)))
+
+
+def _find(sources: Iterable[StrPath], base: Path) -> list[str]:
+    found: set[str] = set()
+    for source in sources:
+        path = Path(base, source)
+        # glob, unlike Path, leaves hidden files out: what is being written often is one
+        matches = [path] if path.exists() else glob.glob(str(source), root_dir=base, recursive=True)  # noqa: PTH207
+        if not matches:
+            raise SourceError(f"{path}: there is no such file")
+        found.update(str(Path(base, match)) for match in matches)
+    for name in found:
+        if Path(name).is_dir():
+            raise SourceError(f"{name}: a folder: name the files in it, as in {Path(name, '*.parquet')}")
+        if not name.lower().endswith(SUFFIXES):
+            raise SourceError(f"{name}: of files, only Parquet ({', '.join(SUFFIXES)}) can be read")
+    return sorted(found)
+
+
+def _resolve_file(type_name: str, type_: Type, path: str) -> ResolvedType:
+    with within(path), _reading(path):
+        return resolve(type_name, type_, pyarrow().parquet.read_schema(path))
+
+
+def _check_alike(path: str, resolved: ResolvedType, other_path: str, other: ResolvedType) -> None:
+    types, others = ({column.name: str(column.values) for column in each.columns} for each in (resolved, other))
+    for name in sorted(types.keys() | others.keys()):
+        here, there = types.get(name, "missing"), others.get(name, "missing")
+        if here != there:
+            way_out = "declare its type, or make the files alike"
+            raise SchemaError(f'{other_path}: field "{name}" is {there}, but {here} in {path}: {way_out}')
+    if resolved.kind != other.kind:
+        kinds = f"{other.kind or 'text'}, but {resolved.kind or 'text'} in {path}"
+        raise SchemaError(f'{other_path}: key "{other.key.name}" is {kinds}: declare its kind')
+
+
+def _read_parquet(path: str) -> Iterator[pa.RecordBatch]:
+    options = {"pre_buffer": False, "buffer_size": BUFFER, "page_checksum_verification": True}
+    with pyarrow().parquet.ParquetFile(path, **options) as file:
+        yield from file.iter_batches(BATCH, use_threads=True)
+
+
+def _canonical(
+    origin: str, resolved: ResolvedType, batches: Iterable[pa.RecordBatch]
+) -> Generator[pa.RecordBatch, None, None]:
+    row = 0
+    with _reading(origin):
+        for batch in batches:
+            for start in range(0, batch.num_rows, BATCH):
+                piece = batch.slice(start, BATCH)
+                yield _canonical_batch(origin, resolved, piece, row)
+                row += piece.num_rows
+
+
+def _canonical_batch(origin: str, resolved: ResolvedType, batch: pa.RecordBatch, row: int) -> pa.RecordBatch:
+    schema = schema_of(resolved)
+    fields = (partial(cast, values=field.values) for field in resolved.fields)
+    casts = zip(schema.names, (partial(cast_key, resolved=resolved), *fields), strict=True)
+    arrays = [take(batch.column(name), convert, name, origin, row) for name, convert in casts]
+    return pyarrow().record_batch(arrays, schema=schema)
+
+
+@contextmanager
+def _reading(origin: str) -> Iterator[None]:
+    try:
+        yield
+    except (pyarrow().ArrowException, OSError) as error:
+        reason = str(error).partition(". Detail: ")[0]  # what follows is a traceback
+        raise SourceError(f"{origin}: cannot be read: {reason}") from error
