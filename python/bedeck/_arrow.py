@@ -25,7 +25,6 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfoNotFoundError
 
 from bedeck.errors import SchemaError, SourceError, suggest, within
 from bedeck.schema import INTEGERS, FieldType
@@ -276,7 +275,7 @@ def _check_zone(name: str | None) -> None:
     try:
         if name is not None:
             zone(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a folder of zones
+    except ValueError as error:
         raise SchemaError(f'time zone "{name}" is unknown here: correct it, or pip install tzdata') from error
 
 

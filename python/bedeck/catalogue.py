@@ -26,12 +26,13 @@ MOST_COMPILED = 1024
 class State:
     """One version, open, and the selections compiled against it."""
 
-    def __init__(self, version: int, manifest: Mapping[str, Any], core: Version) -> None:
+    def __init__(self, path: Path, version: int, manifest: Mapping[str, Any], core: Version) -> None:
+        self.path = path
         self.version = version
         self.manifest = manifest
         self.core = core
         self._compiled: dict[tuple[str, tuple[str, ...] | None], Compiled] = {}
-        self._whole = {name: core.whole(name) for name in core.types()}
+        self._whole: dict[str, Compiled] = {}
 
     def compiled(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
         """The selection of ``fields`` of the type ``name``; of all its own fields if ``None``."""
@@ -45,7 +46,10 @@ class State:
 
     def whole(self, name: str) -> Compiled:
         """The selection of the key and all fields of the type ``name``."""
-        return self._whole[name]
+        found = self._whole.get(name)
+        if found is None:
+            found = self._whole[name] = self.core.whole(name)
+        return found
 
 
 class Holder(Protocol):
@@ -69,7 +73,8 @@ def open(  # noqa: A001 - bedeck.open, as gzip.open
     """
     if verify not in {"once", "always"}:
         raise ValueError(f'verify={verify!r}: expected "once" or "always"')
-    return Catalogue(Path(store), _load(LocalStore(store), version, verify), version=version, verify=verify)
+    path = Path(store).absolute()
+    return Catalogue(path, _load(LocalStore(path), version, verify), version=version, verify=verify)
 
 
 def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
@@ -83,7 +88,7 @@ def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
     core = Version.open(local.path / "blobs", json.dumps(layers), stale, cores())
     for name in stale:
         verified.mark(files[name], hashes[name], before[name])
-    return State(entry.version, manifest, core)
+    return State(local.path, entry.version, manifest, core)
 
 
 class Catalogue:
@@ -197,6 +202,9 @@ class View:
 
     def __repr__(self) -> str:
         return f"<bedeck.View of version {self.version}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _review, (self.state.path, self.state.version)
 
 
 class Records(Mapping[Any, Record]):
@@ -348,6 +356,10 @@ class Selection:
 
 def _reopen(path: Path, opened: Mapping[str, Any]) -> Catalogue:
     return open(path, **opened)
+
+
+def _review(path: Path, version: int) -> View:
+    return open(path, version=version).view()
 
 
 def _known(state: State, name: str) -> str:

@@ -130,7 +130,7 @@ def _find(sources: Iterable[StrPath], base: Path) -> list[str]:
     for source in sources:
         path = Path(base, source)
         # glob, unlike Path, leaves hidden files out: what is being written often is one
-        matches = [path] if path.exists() else glob.glob(str(source), root_dir=base, recursive=True)  # noqa: PTH207
+        matches = [str(source)] if path.exists() else glob.glob(str(source), root_dir=base, recursive=True)  # noqa: PTH207
         if not matches:
             raise SourceError(f"{path}: there is no such file")
         found.update(str(Path(base, match)) for match in matches)

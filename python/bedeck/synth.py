@@ -26,7 +26,7 @@ __all__ = ["requests", "synth"]
 
 _MOST_TRACKS = 2**32 - 2
 _FILE = 1 << 20  # tracks
-_BATCH = 1 << 15  # rows made at once: a row group
+_BATCH = 1 << 14  # rows made at once: a row group
 _AHEAD = 2  # batches made while another is written
 _PARQUET = {
     "compression": "zstd",

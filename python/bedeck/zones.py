@@ -3,7 +3,9 @@
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from bedeck.errors import SelectionError
 
 __all__ = ["zone"]
 
@@ -12,11 +14,16 @@ OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
 @cache
 def zone(name: str) -> tzinfo:
-    """The zone of an IANA name, of ``UTC``, or of an offset such as ``+02:00``. Raises ZoneInfoNotFoundError."""
+    """The zone of an IANA name, of ``UTC``, or of an offset such as ``+02:00``. Raises `SelectionError` where it is not known here."""
     if name in {"UTC", "Z", "Etc/UTC"}:
         return UTC
     if offset := OFFSET.fullmatch(name):
         sign, hours, minutes = offset.groups()
         distance = timedelta(hours=int(hours), minutes=int(minutes))
         return timezone(-distance if sign == "-" else distance)
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SelectionError(
+            f"time zone {name!r} is not known on this host: install its time zone database, or the package tzdata"
+        ) from error

@@ -28,6 +28,9 @@ use crate::stats::Stats;
 use crate::table::Table;
 use crate::writer::BlobWriter;
 
+/// Called between pieces of work: what it returns ends the work, where it is an error.
+pub type Pause<'a> = &'a (dyn Fn() -> Result<()> + Sync);
+
 /// What became of one type.
 #[derive(Debug, Serialize)]
 pub struct Built {
@@ -173,12 +176,15 @@ impl Builder {
         Ok(rows)
     }
 
-    /// Indexes, resolves, lays out and writes all types into `directory`, then looks up every key in the files written.
-    pub fn finish(mut self, directory: &Path) -> Result<Vec<Built>> {
+    /// Indexes, resolves, lays out and writes all types into `directory`, then looks up every key in the files
+    /// written. `pause` is called now and then on this thread, and ends the build with its error.
+    /// `pause` is called now and then on this thread, and ends the build with its error.
+    pub fn finish(mut self, directory: &Path, pause: Pause<'_>) -> Result<Vec<Built>> {
         self.inputs.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         let threads = self.threads;
         let mut tables = Vec::new();
         for input in &mut self.inputs {
+            pause()?;
             let key = input.key()?;
             // In the order of the sources, whichever thread had them: rows of equal keys are told apart by it.
             input.chunks.sort_by_key(|chunk| (chunk.origin, chunk.first_row));
@@ -196,7 +202,7 @@ impl Builder {
         for (i, input) in self.inputs.iter().enumerate() {
             let targets: Vec<Option<&Table>> = places[i].iter().map(|t| t.map(|t| &tables[t])).collect();
             let interned: Vec<bool> = input.stats.iter().map(|stats| stats.interned().is_some()).collect();
-            let found = measure(&input.spec, &tables[i], &targets, &interned, threads);
+            let found = measure(&input.spec, &tables[i], &targets, &interned, threads, pause)?;
             input.check_dangling(&found)?;
             measured.push(found);
         }
@@ -214,6 +220,7 @@ impl Builder {
                 targets,
                 epoch: &epochs[i],
                 threads,
+                pause,
             };
             built.push(job.write(directory)?);
         }
@@ -339,6 +346,7 @@ struct Job<'a> {
     targets: Vec<Option<&'a Table>>,
     epoch: &'a str,
     threads: usize,
+    pause: Pause<'a>,
 }
 
 impl Job<'_> {
@@ -369,7 +377,7 @@ impl Job<'_> {
                 heap.extend_from_slice(&segment.heap);
                 lengths.extend_from_slice(&segment.lengths);
                 field_bytes.iter_mut().zip(&segment.field_bytes).for_each(|(all, here)| *all += here);
-                outcome = writer.append(&segment.records);
+                outcome = writer.append(&segment.records).and_then(|()| (self.pause)());
                 outcome.is_ok()
             },
         );

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use memmap2::{Advice, Mmap};
+use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
@@ -49,9 +49,8 @@ impl Map {
         let mut at = 0;
         while at < map.len() {
             let step = STEP.min(map.len() - at);
-            if map.advise_range(Advice::PopulateRead, at, step).is_err() {
-                // Kernels before 5.14 do not know the advice: touch each page.
-                let sum = map[at..at + step].iter().step_by(4096).fold(0u8, |sum, byte| sum ^ byte);
+            if !populate_range(map, at, step) {
+                let sum = map[at..at + step].iter().step_by(page()).fold(0u8, |sum, byte| sum ^ byte);
                 std::hint::black_box(sum);
             }
             at += step;
@@ -64,14 +63,31 @@ impl Map {
     /// Bytes of the file in the page cache now, as `mincore` tells.
     pub fn resident(&self) -> u64 {
         let Some(map) = &self.bytes else { return 0 };
-        let pages = map.len().div_ceil(4096);
+        let pages = map.len().div_ceil(page());
         let mut state = vec![0u8; pages];
         // SAFETY: the range is exactly this mapping, and `state` has a byte for each of its pages.
         let failed = unsafe { libc::mincore(map.as_ptr() as *mut libc::c_void, map.len(), state.as_mut_ptr()) };
         if failed != 0 {
             return 0;
         }
-        (state.iter().filter(|s| **s & 1 == 1).count() as u64 * 4096).min(map.len() as u64)
+        (state.iter().filter(|s| **s & 1 == 1).count() * page()).min(map.len()) as u64
+    }
+}
+
+/// Bytes a page.
+fn page() -> usize {
+    // SAFETY: `sysconf` only reads a constant of the system.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// Maps a range in one go; false where the system cannot, and each page has to be touched. Linux can since 5.14.
+fn populate_range(map: &Mmap, at: usize, length: usize) -> bool {
+    #[cfg(target_os = "linux")]
+    return map.advise_range(memmap2::Advice::PopulateRead, at, length).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (map, at, length);
+        false
     }
 }
 

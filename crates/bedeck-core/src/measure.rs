@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::build::Pause;
+use crate::error::Result;
 use crate::key::KeyKind;
 use crate::parallel;
 use crate::record::write_varint;
@@ -71,26 +73,30 @@ pub fn digest(canonical: &[u8]) -> u128 {
     hash.as_bytes().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
 }
 
-/// Measures all of a type. `targets` has the table each field refers to; lengths of `interned` fields are of no interest.
+/// Measures all of a type. `targets` has the table each field refers to; lengths of `interned` fields are of no
+/// interest. `pause` is called now and then on this thread, and ends the work with its error.
 pub fn measure(
     spec: &TypeSpec,
     table: &Table,
     targets: &[Option<&Table>],
     interned: &[bool],
     threads: usize,
-) -> Measured {
+    pause: Pause<'_>,
+) -> Result<Measured> {
     let mut all = Measured::new(spec.fields.len());
     let segments = (table.shape.total_slots() as usize).div_ceil(SEGMENT);
+    let mut outcome = Ok(());
     parallel::ordered(
         threads,
         segments,
         |i| measure_segment(spec, table, targets, interned, i),
         |segment| {
             all.merge(segment);
-            true
+            outcome = pause();
+            outcome.is_ok()
         },
     );
-    all
+    outcome.map(|()| all)
 }
 
 impl Measured {

@@ -1,7 +1,7 @@
 //! Building from Python.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use bedeck_core::build;
 use bedeck_core::error::Error;
@@ -17,7 +17,7 @@ pub struct Builder(Mutex<Option<build::Builder>>);
 
 impl Builder {
     fn with<T>(&self, work: impl FnOnce(&mut Option<build::Builder>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -42,11 +42,22 @@ impl Builder {
         rows.ok_or_else(finished)?.or_raise(py)
     }
 
-    /// Writes all blobs into `directory` and checks them; returns the JSON of a list of `Built`.
+    /// Writes all blobs into `directory` and checks them; returns the JSON of a list of `Built`. Ctrl-C ends it.
     fn finish(&self, py: Python<'_>, directory: PathBuf) -> PyResult<String> {
         let builder = self.with(Option::take).ok_or_else(finished)?;
-        let built = py.detach(|| builder.finish(&directory)).or_raise(py)?;
-        serde_json::to_string(&built).map_err(|e| PyRuntimeError::new_err(e.to_string()))
+        let signal = Mutex::new(None);
+        let pause = || match Python::attach(|py| py.check_signals()) {
+            Ok(()) => Ok(()),
+            Err(raised) => {
+                *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
+                Err(Error::Io("interrupted".into()))
+            }
+        };
+        let built = py.detach(|| builder.finish(&directory, &pause));
+        if let Some(raised) = signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(raised);
+        }
+        serde_json::to_string(&built.or_raise(py)?).map_err(|e| PyRuntimeError::new_err(e.to_string()))
     }
 }
 

@@ -121,8 +121,8 @@ pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
         }
     } else if ids.is_instance_of::<PyString>() || ids.is_instance_of::<PyBytes>() {
         return Err(PyTypeError::new_err("ids must be a list of keys, not one key; put it in a list"));
-    } else if ids.hasattr("__arrow_c_array__")? {
-        push_array(spec, &import_array(ids)?, &mut out)?;
+    } else if let Some(array) = as_array(ids)? {
+        push_array(spec, &array, &mut out)?;
     } else if let Some(list) = as_list(ids)? {
         for (i, id) in list.iter().enumerate() {
             push(spec, &id, i, &mut out)?;
@@ -133,6 +133,15 @@ pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
         }
     }
     Ok(out)
+}
+
+/// A plain Arrow array of ids without nulls; all others go the way of Python objects.
+fn as_array(ids: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
+    if !ids.hasattr("__arrow_c_array__")? {
+        return Ok(None);
+    }
+    let array = import_array(ids)?;
+    Ok((array.null_count() == 0 && !matches!(array.data_type(), DataType::Dictionary(..))).then_some(array))
 }
 
 /// The items of a column of NumPy, pandas, pyarrow or polars, by the method that makes Python objects of them fastest.

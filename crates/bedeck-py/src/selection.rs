@@ -78,7 +78,10 @@ fn missing_from(name: &str) -> PyResult<Missing> {
 }
 
 fn deadline_in(seconds: Option<f64>) -> PyResult<Option<Instant>> {
-    let Some(seconds) = seconds else { return Ok(None) };
+    let Some(seconds) = seconds.filter(|seconds| *seconds != f64::INFINITY) else { return Ok(None) };
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err("deadline: not a number of seconds"));
+    }
     let wait = Duration::try_from_secs_f64(seconds.max(0.0))
         .map_err(|_| PyValueError::new_err("deadline: not a finite number of seconds"))?;
     Ok(Instant::now().checked_add(wait))
@@ -90,7 +93,8 @@ impl Compiled {
         parse(&program.version.types[program.node.type_place].blob.directory().key, ids)
     }
 
-    /// Goes through the slices of a list with the GIL held.
+    /// Goes through the slices of a list with the GIL held, but for a moment between two of them: a long list must not stop
+    /// every other thread.
     fn each(
         &self,
         py: Python<'_>,
@@ -103,7 +107,11 @@ impl Compiled {
         let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
         let keys = self.parse(ids)?;
         let done: Result<(), Failure> = keys.with(|keys| {
-            decorate::decorate(&program.version, &program.node, keys, missing, deadline, |_, frame| {
+            decorate::decorate(&program.version, &program.node, keys, missing, deadline, |start, frame| {
+                if start > 0 {
+                    py.detach(|| {});
+                    py.check_signals().map_err(Failure::Python)?;
+                }
                 each(frame).map_err(Failure::Python)
             })
         });

@@ -48,9 +48,11 @@ class Pieces:
     def text(self, tokens: Tokens) -> pa.StringArray:
         """Return the joined text of each row of an (n, k) array of tokens, in O(tokens + bytes)."""
         n, k = tokens.shape
-        pieces = self._table.take(pa.array(tokens.ravel()))
-        ends = np.frombuffer(pieces.buffers()[1], np.int32)[: n * k + 1 : k]
-        return pa.StringArray.from_buffers(n, pa.py_buffer(np.ascontiguousarray(ends)), pieces.buffers()[2])
+        there = tokens.ravel() > 0
+        _, piece_ends, text = self._table.take(pa.array(tokens.ravel()[there])).buffers()
+        ends = np.zeros(n + 1, np.int32)
+        ends[1:] = np.frombuffer(piece_ends, np.int32).take(np.cumsum(there)[k - 1 :: k])
+        return pa.StringArray.from_buffers(n, pa.py_buffer(ends), text)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ Rows = npt.NDArray[np.uint8]  # one fixed-width text a row
 
 _ALPHABET = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PAIRS = np.frombuffer(b"".join(bytes((a, b)) for a in _ALPHABET for b in _ALPHABET), np.uint16)
-_PAIR_RANGES = np.array([483] + [3844] * 10, np.uint64)  # of the eleven pairs of an id: 2^128 is 483.2 * 62^20
+_PAIR_RANGES = (483, *[3844] * 10)  # of the eleven pairs of an id: 2^128 is 483.2 * 62^20
 
 _BLOCK = 64  # tracks; they fill 16 albums, in one of the ways below, shuffled
 _BLOCK_ALBUMS = 16
@@ -60,9 +60,12 @@ class Population:
 
     def ids(self, kind: str, numbers: Numbers) -> Rows:
         """Return the ids of these entities as (n, 22) characters: uniform 128-bit numbers in base 62."""
-        words = draw(stream(self._seed, f"{kind} id"), numbers[:, None] * 6 + np.arange(6))
-        pairs = words.view(np.uint32)[:, :11] * _PAIR_RANGES >> 32
-        return _PAIRS.take(pairs.view(np.int64)).view(np.uint8)
+        words = draw(stream(self._seed, f"{kind} id"), numbers * 6 + np.arange(6)[:, None])
+        rows = np.empty((len(numbers), len(_PAIR_RANGES)), np.uint16)
+        for place, below in enumerate(_PAIR_RANGES):  # a column at a time: numpy is slow along short rows
+            pairs = thirty_two(words[place // 2], place % 2) * below >> 32
+            rows[:, place] = _PAIRS.take(pairs.view(np.int64))
+        return rows.view(np.uint8)
 
     def album_of(self, tracks: Numbers) -> tuple[Numbers, Numbers]:
         """Return the albums of these tracks and their places there, from 0."""

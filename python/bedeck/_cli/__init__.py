@@ -1,0 +1,3 @@
+"""The command line, behind `bedeck.cli`."""
+
+__all__: list[str] = []

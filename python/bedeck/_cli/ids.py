@@ -1,0 +1,41 @@
+"""Ids as text, from the command line and standard input, as keys of a type."""
+
+import base64
+import re
+import sys
+from collections.abc import Iterable, Iterator
+
+__all__ = ["key_of", "no_key", "texts"]
+
+# What no record has as its key: one beyond 64 bits, and one longer than a key can be.
+_NO_KEYS: dict[str, object] = {"int": 1 << 64, "bytes": bytes(1 << 16)}
+
+
+def texts(ids: Iterable[str]) -> Iterator[str]:
+    """The ids, each ``-`` among them replaced by the lines of standard input."""
+    for text in ids:
+        if text == "-":
+            # What is no UTF-8 is no key either, and keeps its place.
+            yield from (line.rstrip(b"\r\n").decode(errors="surrogateescape") for line in sys.stdin.buffer)
+        else:
+            yield text
+
+
+def key_of(text: str, kind: str) -> object:
+    """The key that ``text`` writes, ``None`` where it cannot be one: ints in decimal, bytes in base64."""
+    match kind:
+        case "int":
+            # More digits than 64 bits have, of which int() refuses thousands, are no key.
+            return int(text) if re.fullmatch("-?[0-9]{1,40}", text) else None
+        case "bytes":
+            try:
+                return base64.b64decode(text, validate=True)
+            except ValueError:
+                return None
+        case _:
+            return text
+
+
+def no_key(kind: str) -> object:
+    """A key that is in no catalogue."""
+    return _NO_KEYS.get(kind, "")

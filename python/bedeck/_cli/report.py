@@ -1,0 +1,183 @@
+"""What the verbs tell: facts, which ``--json`` prints as they are, and the text made of them for people."""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bedeck
+from bedeck._cli.terminal import heading, human, pairs, safe, table
+
+__all__ = [
+    "built",
+    "built_text",
+    "info",
+    "info_text",
+    "record_text",
+    "synthesised",
+    "synthesised_text",
+    "verified",
+    "verified_text",
+]
+
+Facts = dict[str, Any]
+
+
+def built(build: bedeck.Build, store: Path) -> Facts:
+    """What a build did."""
+    return {
+        "path": str(store),
+        "version": build.version,
+        "bytes": build.bytes,
+        "seconds": round(build.seconds, 3),
+        "types": {
+            name: {
+                "rows": type_.rows,
+                "records": type_.records,
+                "dropped": type_.dropped,
+                "bytes": type_.bytes,
+                "bytes_per_record": _per(type_.bytes, type_.records),
+                "key_kind": type_.key_kind,
+                "dangling": {
+                    field: {"references": uses, "keys": keys} for field, (uses, keys) in type_.dangling.items()
+                },
+            }
+            for name, type_ in build.types.items()
+        },
+    }
+
+
+def built_text(facts: Facts) -> Iterable[str]:
+    """The same for people."""
+    yield heading(
+        f"{facts['path']}: version {facts['version']}, {human(facts['bytes'])}, built in {facts['seconds']:.1f} s"
+    )
+    rows = [("type", "key", "rows", "dropped", "records", "bytes", "a record")]
+    for name, of in facts["types"].items():
+        counts = (f"{of[member]:,}" for member in ("rows", "dropped", "records", "bytes"))
+        rows.append((name, of["key_kind"], *counts, _number(of["bytes_per_record"])))
+    yield from table(rows, numbers=range(2, 7))
+    for name, of in facts["types"].items():
+        for field, dangling in of["dangling"].items():
+            yield (
+                f"dangling: {name}.{safe(field)} refers {dangling['references']:,} times to {dangling['keys']:,} keys "
+                "that have no record"
+            )
+
+
+def info(catalogue: bedeck.Catalogue) -> Facts:
+    """What a version holds."""
+    about, sizes = catalogue.info(), catalogue.memory()["types"]
+    members = ("path", "namespace", "version", "bytes")
+    types = {name: _type(of, sizes[name]["bytes"]) for name, of in about["types"].items()}
+    return {**{member: about[member] for member in members}, "types": types}
+
+
+def info_text(facts: Facts) -> Iterable[str]:
+    """The same for people."""
+    yield heading(f"{facts['path']}: version {facts['version']} of {facts['namespace']}, {human(facts['bytes'])}")
+    for name, of in facts["types"].items():
+        yield ""
+        size, each = human(of["bytes"]), _number(of["bytes_per_record"])
+        yield heading(f"{name}: {of['records']:,} records in {size}, {each} bytes a record")
+        yield (
+            f"  key {safe(of['key']['field'])} ({of['key']['kind']}); "
+            f"index {_number(of['index_bits_per_key'], 2)} bits a key, {_number(of['holes_percent'])} % holes"
+        )
+        rows: list[tuple[str, ...]] = [("field", "type", "reference", "bytes", "a record", "nulls")]
+        rows += [_field_row(field) for field in of["fields"]]
+        yield from table(rows, numbers=range(3, 6))
+        yield "  sections: " + ", ".join(f"{section} {human(size)}" for section, size in of["sections"].items())
+
+
+def verified(catalogue: bedeck.Catalogue, seconds: float) -> Facts:
+    """What a full check covered."""
+    memory = catalogue.memory()
+    return {
+        "path": str(catalogue.path),
+        "version": catalogue.version,
+        "bytes": memory["bytes"],
+        "seconds": round(seconds, 3),
+        "types": {name: of["bytes"] for name, of in memory["types"].items()},
+    }
+
+
+def verified_text(facts: Facts) -> Iterable[str]:
+    """The same for people."""
+    yield (
+        f"{facts['path']}: version {facts['version']} is whole: {facts['bytes']:,} bytes match their checksums, "
+        f"read in {facts['seconds']:.2f} s"
+    )
+
+
+def synthesised(catalogue: Path, tracks: int, seed: int, seconds: float) -> Facts:
+    """What was made up."""
+    size = sum(file.stat().st_size for file in (catalogue, *catalogue.parent.glob("*.parquet")))
+    return {"catalogue": str(catalogue), "tracks": tracks, "seed": seed, "bytes": size, "seconds": round(seconds, 3)}
+
+
+def synthesised_text(facts: Facts) -> Iterable[str]:
+    """The same for people."""
+    yield f"{facts['catalogue']}: {facts['tracks']:,} tracks, {human(facts['bytes'])}, made in {facts['seconds']:.1f} s"
+
+
+def record_text(record: Mapping[str, Any]) -> list[str]:
+    """A record for people, a field a line."""
+    return pairs([(safe(name), _value(value)) for name, value in record.items()])
+
+
+def _type(of: Mapping[str, Any], size: int) -> Facts:
+    records = of["records"]
+    counters, slots = of["counters"], of["index"]["parts"] * of["index"]["slots"]
+    return {
+        "records": records,
+        "bytes": size,
+        "bytes_per_record": _per(size, records),
+        "key": {"field": of["key"]["field"], "kind": of["key"]["kind"]},
+        "index_bits_per_key": counters["index_bits_per_1000_keys"] / 1000 if records else None,
+        "holes_percent": _per(100 * counters["holes"], slots),
+        "fields": [
+            {
+                "name": field["name"],
+                "type": field["type"],
+                "reference": field.get("reference"),
+                "bytes": field["bytes"],
+                "bytes_per_record": _per(field["bytes"], records),
+                "nulls": field["nulls"],
+            }
+            for field in of["fields"]
+        ],
+        "sections": {
+            name: section["length"] for name, section in sorted(of["sections"].items(), key=lambda of: of[1]["offset"])
+        },
+    }
+
+
+def _field_row(field: Mapping[str, Any]) -> tuple[str, ...]:
+    reference = field["reference"]
+    leads = f"{safe(reference['name'])} -> {reference['type']}" if reference else ""
+    per, nulls = _number(field["bytes_per_record"]), f"{field['nulls']:,}"
+    return safe(field["name"]), field["type"], leads, f"{field['bytes']:,}", per, nulls
+
+
+def _per(amount: float, count: int) -> float | None:
+    return round(amount / count, 3) if count else None
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _value(value: object) -> str:
+    match value:
+        case str():
+            return safe(value)
+        case None | bool():
+            return json.dumps(value)
+        case bytes():
+            return base64.b64encode(value).decode()
+        case Sequence():
+            return ", ".join(map(_value, value))
+        case _:
+            return str(value)

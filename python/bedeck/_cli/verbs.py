@@ -1,0 +1,233 @@
+"""The verbs of the command line, one function each."""
+
+import csv
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import click
+
+import bedeck
+from bedeck._cli import report
+from bedeck._cli.exits import Verbs
+from bedeck._cli.ids import key_of, no_key, texts
+from bedeck._cli.terminal import status
+from bedeck.catalogue import Missing, Verify
+from bedeck.errors import MissingKeyError
+
+__all__ = ["verbs"]
+
+MOST_TRACKS = 2**32 - 2
+
+A_PATH = click.Path(path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+of_version = click.option(
+    "--version", type=click.IntRange(min=1), metavar="N", help="Another version than the announced one."
+)
+
+
+@click.group(
+    "bedeck",
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="bedeck", message="%(prog)s %(version)s")
+@click.pass_context
+def verbs(context: click.Context) -> None:
+    """Turn ids into metadata, from the whole catalogue, inside your own process."""
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@verbs.command()
+@click.argument("catalogue", metavar="CATALOGUE.toml", type=A_PATH)
+@click.argument("store", type=A_PATH)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="As many as there are cores by default.")
+@as_json
+def build(catalogue: Path, store: Path, *, threads: int | None, as_json: bool) -> None:
+    """Build and announce the next version of STORE.
+
+    CATALOGUE.toml names the types, their keys and references, and the files to read them from.
+    """
+    with status(f"building {store}"):
+        build = bedeck.build(catalogue, store, threads=threads)
+    _tell(report.built(build, store), report.built_text, as_json=as_json)
+
+
+@verbs.command()
+@click.argument("store", type=A_PATH)
+@of_version
+@as_json
+def info(store: Path, *, version: int | None, as_json: bool) -> None:
+    """Tell what STORE holds, and what it takes."""
+    _tell(report.info(_open(store, version)), report.info_text, as_json=as_json)
+
+
+@verbs.command()
+@click.argument("store", type=A_PATH)
+@click.argument("type_", metavar="TYPE")
+@click.argument("key")
+@of_version
+@as_json
+def get(store: Path, type_: str, key: str, *, version: int | None, as_json: bool) -> None:
+    """Print one record."""
+    catalogue = _open(store, version)
+    records, kind = catalogue[type_], _kind(catalogue, type_)
+    id_ = next(_keys(records, [key], kind, "error"))
+    record = records[id_]
+    if as_json:
+        click.echo(records.decorate_json([id_], list(record))[1:-1])
+    else:
+        _print(report.record_text(dict(record)))
+
+
+@verbs.command()
+@click.argument("store", type=A_PATH)
+@click.argument("type_", metavar="TYPE")
+@click.argument("ids", nargs=-1, required=True)
+@click.option(
+    "--fields",
+    multiple=True,
+    metavar="FIELD,...",
+    help="What to tell of each record, as in title,album.artists.name; by default every field of its own.",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["null", "drop", "error"]),
+    default="null",
+    show_default=True,
+    help="What becomes of ids that are not in the catalogue.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["json", "ndjson"]),
+    default="json",
+    show_default=True,
+    help="One array, or a line for each id.",
+)
+@of_version
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def decorate(  # noqa: PLR0913 - each is an argument or an option
+    store: Path,
+    type_: str,
+    ids: tuple[str, ...],
+    *,
+    fields: tuple[str, ...],
+    missing: Missing,
+    format_: str,
+    version: int | None,
+    as_json: bool,
+) -> None:
+    """Print what is known of each id of a list.
+
+    IDS are keys of TYPE; - stands for the lines of standard input.
+    """
+    if as_json and format_ != "json":
+        raise click.UsageError(f"--json is --format json, not {format_}.", click.get_current_context())
+    catalogue = _open(store, version)
+    records, kind = catalogue[type_], _kind(catalogue, type_)
+    chosen = [name for row in csv.reader(fields, skipinitialspace=True) for name in row] if fields else None
+    out = sys.stdout.buffer
+    keys = _keys(records, texts(ids), kind, missing)
+    if format_ == "json":
+        out.write(records.decorate_json(list(keys), chosen, missing=missing) + b"\n")
+        return
+    for key in keys:
+        line = records.decorate_json([key], chosen, missing=missing)[1:-1]
+        if line:
+            out.write(line + b"\n")
+
+
+@verbs.command()
+@click.argument("store", type=A_PATH)
+@of_version
+@as_json
+def verify(store: Path, *, version: int | None, as_json: bool) -> None:
+    """Check every byte against its checksum."""
+    started = time.monotonic()
+    catalogue = _open(store, version, verify="always")
+    _tell(report.verified(catalogue, time.monotonic() - started), report.verified_text, as_json=as_json)
+
+
+@verbs.command()
+@click.argument("directory", metavar="DIR", type=A_PATH)
+@click.option("--tracks", type=click.IntRange(1, MOST_TRACKS), required=True, metavar="N", help="How many tracks.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, another catalogue.")
+@as_json
+def synth(directory: Path, *, tracks: int, seed: int, as_json: bool) -> None:
+    """Make up a catalogue to try things with.
+
+    It looks and weighs like a real one of music: Parquet files and a catalogue.toml, in DIR.
+    """
+    from bedeck.synth import synth  # noqa: PLC0415 - only here
+
+    started = time.monotonic()
+    with status(f"writing {directory}") as progress:
+        catalogue = synth(directory, tracks, seed=seed, progress=progress)
+    _tell(
+        report.synthesised(catalogue, tracks, seed, time.monotonic() - started),
+        report.synthesised_text,
+        as_json=as_json,
+    )
+
+
+@verbs.command()
+@click.option(
+    "--tracks",
+    type=click.IntRange(1, MOST_TRACKS),
+    default=1_000_000,
+    show_default=True,
+    metavar="N",
+    help="How many tracks.",
+)
+@click.option("--keep", metavar="DIR", type=A_PATH, help="Leave the catalogue and the store in DIR.")
+@as_json
+def demo(*, tracks: int, keep: Path | None, as_json: bool) -> None:
+    """See it work, and measure it, in a minute.
+
+    Makes up a catalogue, builds a store, decorates playlists, and compares all that with a plain Python dict.
+    """
+    from bedeck.demo import demo  # noqa: PLC0415 - only here
+
+    facts = demo(tracks, keep=keep, say=_ignore if as_json else click.echo)
+    if as_json:
+        _tell(facts, list, as_json=as_json)
+
+
+def _open(store: Path, version: int | None, verify: Verify = "once") -> bedeck.Catalogue:
+    with status(f"opening {store}"):
+        return bedeck.open(store, version=version, verify=verify)
+
+
+def _kind(catalogue: bedeck.Catalogue, type_: str) -> str:
+    return str(catalogue.info()["types"][type_]["key"]["kind"])
+
+
+def _keys(records: bedeck.Records, ids: Iterable[str], kind: str, missing: Missing) -> Iterator[object]:
+    for text in ids:
+        if (key := key_of(text, kind)) is None and missing == "error":
+            raise MissingKeyError(f"type {records.name!r} has no record with key {text!r}")
+        yield no_key(kind) if key is None else key
+
+
+def _tell(facts: report.Facts, text: Callable[[report.Facts], Iterable[str]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False, indent=2).encode())
+    else:
+        _print(text(facts))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _ignore(_line: str) -> None:
+    """Where only facts are wanted."""
