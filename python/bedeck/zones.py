@@ -14,7 +14,10 @@ OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
 @cache
 def zone(name: str) -> tzinfo:
-    """The zone of an IANA name, of ``UTC``, or of an offset such as ``+02:00``. Raises `SelectionError` where it is not known here."""
+    """The zone of an IANA name, of ``UTC``, or of an offset such as ``+02:00``.
+
+    Raises `SelectionError` where this host does not know it.
+    """
     if name in {"UTC", "Z", "Etc/UTC"}:
         return UTC
     if offset := OFFSET.fullmatch(name):
