@@ -38,7 +38,7 @@ key = { field = "number" }
 """
 
 identifiers = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-names = st.text(min_size=1, max_size=8).filter(lambda name: "." not in name)
+names = st.text(min_size=1, max_size=8).filter(lambda name: "." not in name and "\0" not in name)
 scalars = st.one_of(
     st.sampled_from(PLAIN).map(FieldType),
     st.builds(

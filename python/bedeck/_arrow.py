@@ -27,7 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bedeck.errors import SchemaError, SourceError, suggest, within
-from bedeck.schema import INTEGERS, FieldType
+from bedeck.schema import INTEGERS, FieldType, is_name
 from bedeck.zones import zone
 
 if TYPE_CHECKING:
@@ -229,8 +229,10 @@ def _to_python(scalar: Any) -> object:  # noqa: ANN401 - an Arrow scalar
 
 def _check_columns(type_: Type, names: Sequence[str]) -> None:
     for name in names:
-        if not name or "." in name:
-            raise SchemaError(f'a column is called "{name}": rename it, for a name is not empty and has no dot')
+        if not is_name(name):
+            raise SchemaError(
+                f"a column is called {name!r}: rename it, for a name is not empty and has no dot and no NUL"
+            )
         if names.count(name) > 1:
             raise SchemaError(f'{names.count(name)} columns are called "{name}": rename all but one')
     starts = {f'reference "{name}"': to.field for name, to in type_.references.items()}

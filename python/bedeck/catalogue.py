@@ -38,7 +38,10 @@ class State:
         """The selection of ``fields`` of the type ``name``; of all its own fields if ``None``."""
         found = self._compiled.get((name, fields))
         if found is None:
-            found = self.core.compile(name, None if fields is None else list(fields))
+            try:
+                found = self.core.compile(name, None if fields is None else list(fields))
+            except UnicodeEncodeError as error:
+                raise SelectionError(f"type {name!r} has no {error.object!r}, which is not Unicode text") from None
             if len(self._compiled) >= MOST_COMPILED:
                 self._compiled.clear()
             self._compiled[name, fields] = found

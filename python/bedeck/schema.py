@@ -304,9 +304,14 @@ def _check_identifier(name: object) -> None:
         raise SchemaError(f"{name!r} is not a name of letters, digits and underscores that starts with no digit")
 
 
+def is_name(name: str) -> bool:
+    """Whether a field can be called so: dots lead through references, and Arrow ends a name at a NUL."""
+    return bool(name) and "." not in name and "\0" not in name
+
+
 def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name or "." in name:
-        raise SchemaError(f"{name!r} is not the name of a field: a name is not empty and has no dot")
+    if not isinstance(name, str) or not is_name(name):
+        raise SchemaError(f"{name!r} is not the name of a field: a name is not empty and has no dot and no NUL")
 
 
 def _check_choice(what: str, value: object, choices: Sequence[object]) -> None:

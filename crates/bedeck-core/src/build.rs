@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError, mpsc};
 
 use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use serde::Serialize;
 
 use crate::blob::Blob;
@@ -15,7 +16,7 @@ use crate::checksum::BlobSums;
 use crate::directory::{Directory, KeySpec, LocatorSpec, RECORDS_PADDING};
 use crate::encode::{Encoded, encode_segment};
 use crate::error::{Error, Result};
-use crate::ingest::{Chunk, Ingested, Ingester, KeyForm};
+use crate::ingest::{Chunk, Ingested, Ingester, KeyForm, key_form};
 use crate::key::KeyKind;
 use crate::locator;
 use crate::lookup::{BATCH, Keys};
@@ -91,11 +92,13 @@ impl Builder {
         });
     }
 
-    /// Takes all batches of a source of the type `name`. Batches are read on this thread and turned into rows on the others.
+    /// Takes all batches of a source of the type `name`, which have this schema. Batches are read on this thread and turned
+    /// into rows on the others.
     pub fn add_source(
         &mut self,
         name: &str,
         origin: &str,
+        schema: &Schema,
         batches: impl Iterator<Item = Result<RecordBatch>>,
     ) -> Result<u64> {
         let threads = self.threads;
@@ -110,7 +113,6 @@ impl Builder {
         let (sender, receiver) = mpsc::sync_channel::<(u64, RecordBatch)>(threads);
         let receiver = Mutex::new(receiver);
         let failed = Mutex::new(None::<(u64, Error)>);
-        let seen_forms = Mutex::new(Vec::new());
         let mut rows = 0;
         let ingested: Vec<Ingested> = std::thread::scope(|scope| {
             let work = || {
@@ -119,7 +121,7 @@ impl Builder {
                     let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((first_row, batch)) = next else { return ingester.finish() };
                     match ingester.take(place, first_row, &batch) {
-                        Ok(forms) => *seen_forms.lock().unwrap_or_else(PoisonError::into_inner) = forms,
+                        Ok(()) => {}
                         Err(error) => {
                             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                             if failed.as_ref().is_none_or(|(row, _)| first_row < *row) {
@@ -156,16 +158,14 @@ impl Builder {
         if ingested.len() != threads {
             return Err(Error::Io(format!("{origin}: a thread of the build panicked; this is a bug in bedeck")));
         }
-        let forms = seen_forms.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if !forms.is_empty() {
-            if !input.forms.is_empty() && input.forms != forms {
-                return Err(Error::Schema(format!(
-                    "{origin}: type {name:?}: keys are of another Arrow type than in {}",
-                    input.origins[0]
-                )));
-            }
-            input.forms = forms;
+        let forms: Vec<Option<KeyForm>> = schema.fields().iter().map(|f| key_form(f.data_type())).collect();
+        if input.origins.len() > 1 && input.forms != forms {
+            return Err(Error::Schema(format!(
+                "{origin}: type {name:?}: keys are of another Arrow type than in {}",
+                input.origins[0]
+            )));
         }
+        input.forms = forms;
         for part in ingested {
             input.chunks.extend(part.chunks);
             input.stats.iter_mut().zip(part.stats).for_each(|(mine, theirs)| mine.merge(theirs));
@@ -183,9 +183,10 @@ impl Builder {
         self.inputs.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         let threads = self.threads;
         let mut tables = Vec::new();
+        let mut referred = self.referred();
         for input in &mut self.inputs {
             pause()?;
-            let key = input.key()?;
+            let key = input.key(referred.remove(&input.spec.name))?;
             // In the order of the sources, whichever thread had them: rows of equal keys are told apart by it.
             input.chunks.sort_by_key(|chunk| (chunk.origin, chunk.first_row));
             let (name, origins) = (&input.spec.name, &input.origins);
@@ -227,6 +228,19 @@ impl Builder {
         Ok(built)
     }
 
+    /// For each type that keys refer to, the form of such keys.
+    fn referred(&self) -> BTreeMap<String, KeyForm> {
+        let mut forms = BTreeMap::new();
+        for input in &self.inputs {
+            for (i, field) in input.spec.fields.iter().enumerate().filter(|(i, _)| input.stats[*i].scalars > 0) {
+                if let (Some(reference), Some(form)) = (&field.reference, input.form(i)) {
+                    forms.insert(reference.type_name.clone(), form);
+                }
+            }
+        }
+        forms
+    }
+
     /// For each type and field, the place of the type it refers to.
     fn targets(&self, tables: &[Table]) -> Result<Vec<Vec<Option<usize>>>> {
         self.inputs
@@ -243,13 +257,24 @@ impl Builder {
                         let place = place.ok_or_else(|| {
                             wrong(format!("refers to type {:?}, which does not exist", reference.type_name))
                         })?;
-                        let form = input.forms.get(i + 1).copied().flatten();
-                        let kind = tables[place].key.kind;
-                        let fits = match (form, kind) {
+                        let key = &tables[place].key;
+                        let fits = match (input.form(i), key.kind) {
+                            _ if input.stats[i].scalars == 0 => true,
                             (Some(KeyForm::Int { .. }), kind) => kind == KeyKind::Int,
-                            (Some(_), kind) => kind != KeyKind::Int,
-                            (None, _) => true,
+                            (Some(KeyForm::Bytes), kind) => matches!(kind, KeyKind::Bytes | KeyKind::Uuid),
+                            (_, kind) => !matches!(kind, KeyKind::Int | KeyKind::Bytes),
                         };
+                        let kind = key.kind;
+                        let (lowest, highest) = input.stats[i].range.unwrap_or_default();
+                        if kind == KeyKind::Int
+                            && (!key.signed && lowest < 0 || key.signed && highest > i64::MAX.into())
+                        {
+                            return Err(wrong(format!(
+                                "refers to {} keys of type {:?}, but has values from {lowest} to {highest}",
+                                if key.signed { "signed" } else { "unsigned" },
+                                reference.type_name
+                            )));
+                        }
                         if fits {
                             Ok(Some(place))
                         } else {
@@ -293,9 +318,18 @@ impl Builder {
 }
 
 impl Input {
-    fn key(&self) -> Result<KeySpec> {
+    /// The form of the keys in a field.
+    fn form(&self, field: usize) -> Option<KeyForm> {
+        self.forms.get(field + 1).copied().flatten()
+    }
+
+    /// The key of the type; one without rows and without a declared kind is what refers to it.
+    fn key(&self, referred: Option<KeyForm>) -> Result<KeySpec> {
         let field = self.spec.key.field.clone();
-        let form = self.forms.first().copied().flatten();
+        let mut form = self.forms.first().copied().flatten();
+        if self.rows == 0 && self.spec.key.kind.is_none() && form == Some(KeyForm::Text) {
+            form = referred.or(form);
+        }
         let kind = self.spec.key.kind.unwrap_or(match form {
             Some(KeyForm::Int { .. }) => KeyKind::Int,
             Some(KeyForm::Bytes) => KeyKind::Bytes,

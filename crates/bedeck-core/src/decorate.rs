@@ -90,7 +90,7 @@ fn slices<E: From<Stop>>(
                 }
             }
         }
-        frame.follow(version, node).map_err(Stop::Failed)?;
+        frame.follow(version, node, deadline).map_err(Stop::Failed)?;
         each(start, frame)?;
     }
     Ok(())

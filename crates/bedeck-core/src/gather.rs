@@ -1,6 +1,8 @@
 //! From records to the records they refer to, level by level, each level in passes over the whole batch.
 
-use crate::error::Result;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
 use crate::locator::{Span, line_of};
 use crate::lookup::prefetch_record;
 use crate::prefetch::prefetch;
@@ -27,6 +29,9 @@ pub struct Links {
     pub frame: Frame,
 }
 
+/// Records followed between two looks at the clock.
+const LOOK: usize = 256;
+
 /// The offset of a span that stands for a dangling key; its ordinal is the key's place in the field's table.
 const DANGLING: u64 = u64::MAX;
 
@@ -52,8 +57,9 @@ impl Frame {
         self.spans.capacity() + self.links.iter().map(|links| links.frame.capacity()).sum::<usize>()
     }
 
-    /// Follows the node's references from `spans` on. Linear in the records reached; keeps its memory from call to call.
-    pub fn follow(&mut self, version: &Version, node: &Node) -> Result<()> {
+    /// Follows the node's references from `spans` on. Linear in the records reached, of which cycles in the data can make
+    /// any number: `deadline` is looked at on the way. Keeps its memory from call to call.
+    pub fn follow(&mut self, version: &Version, node: &Node, deadline: Option<Instant>) -> Result<()> {
         let of_type = &version.types[node.type_place];
         self.links.resize_with(node.children.len(), Links::default);
         for (child, links) in node.children.iter().zip(&mut self.links) {
@@ -66,7 +72,10 @@ impl Frame {
             links.present.clear();
             links.starts.clear();
             links.starts.push(0);
-            for parent in &self.spans {
+            for (i, parent) in self.spans.iter().enumerate() {
+                if i % LOOK == LOOK - 1 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    return Err(Error::Deadline);
+                }
                 let present = !parent.is_missing()
                     && of_type.blob.record(*parent)?.codes(field, |code| {
                         spans.push(match code {
@@ -97,7 +106,7 @@ impl Frame {
             }
         }
         for (child, links) in node.children.iter().zip(&mut self.links) {
-            links.frame.follow(version, &child.node)?;
+            links.frame.follow(version, &child.node, deadline)?;
         }
         Ok(())
     }

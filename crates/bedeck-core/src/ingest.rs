@@ -70,6 +70,18 @@ pub enum KeyForm {
     Bytes,
 }
 
+/// What a column of this Arrow type, or a list of it, holds as keys; `None` where it cannot hold any.
+pub fn key_form(data_type: &DataType) -> Option<KeyForm> {
+    match data_type {
+        DataType::LargeUtf8 => Some(KeyForm::Text),
+        DataType::LargeBinary => Some(KeyForm::Bytes),
+        DataType::Int64 => Some(KeyForm::Int { signed: true }),
+        DataType::UInt64 => Some(KeyForm::Int { signed: false }),
+        DataType::LargeList(item) => key_form(item.data_type()),
+        _ => None,
+    }
+}
+
 /// What one thread made of the batches it was given.
 #[derive(Debug)]
 pub struct Ingested {
@@ -147,17 +159,6 @@ impl Column {
         self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i))
     }
 
-    fn key_form(&self) -> Option<KeyForm> {
-        match &self.values {
-            Values::Text(_) => Some(KeyForm::Text),
-            Values::Bytes(_) => Some(KeyForm::Bytes),
-            Values::I64(_) => Some(KeyForm::Int { signed: true }),
-            Values::U64(_) => Some(KeyForm::Int { signed: false }),
-            Values::List(_, items) => items.key_form(),
-            _ => None,
-        }
-    }
-
     /// Item `i` as a number in two's complement, and as what it counts; `None` for bytes and lists.
     #[inline(always)]
     fn number(&self, i: usize) -> Option<(u64, i128)> {
@@ -208,8 +209,7 @@ impl<'a> Ingester<'a> {
     }
 
     /// Takes a batch whose columns are the key and then the fields; `first_row` is the number of its first row in the source.
-    /// Returns the form of the key's column and of each field's, where it holds keys.
-    pub fn take(&mut self, origin: u32, first_row: u64, batch: &RecordBatch) -> Result<Vec<Option<KeyForm>>> {
+    pub fn take(&mut self, origin: u32, first_row: u64, batch: &RecordBatch) -> Result<()> {
         let wrong = |i: usize| {
             let name = if i == 0 { &self.spec.key.field } else { &self.spec.fields[i - 1].name };
             Error::Schema(format!(
@@ -231,26 +231,18 @@ impl<'a> Ingester<'a> {
         let columns: Vec<Column> = (0..batch.num_columns())
             .map(|i| Column::new(batch.column(i)).ok_or_else(|| wrong(i)))
             .collect::<Result<_>>()?;
-        let key_form = columns[0].key_form().ok_or_else(|| wrong(0))?;
-        let mut forms = vec![Some(key_form)];
+        key_form(batch.column(0).data_type()).ok_or_else(|| wrong(0))?;
         for (i, field) in self.spec.fields.iter().enumerate() {
-            let form = if field.reference.is_some() {
-                Some(columns[i + 1].key_form().ok_or_else(|| wrong(i + 1))?)
-            } else {
-                None
-            };
-            forms.push(form);
+            let is_key = field.reference.is_some();
+            let column = &columns[i + 1];
             let bytes = |column: &Column| matches!(column.values, Values::Text(_) | Values::Bytes(_));
-            let fits = match &columns[i + 1].values {
+            let fits = match &column.values {
                 Values::List(_, items) => {
-                    field.field_type.list && (form.is_some() || bytes(items) == field.field_type.scalar.is_bytes())
+                    field.field_type.list && (is_key || bytes(items) == field.field_type.scalar.is_bytes())
                 }
-                _ => {
-                    !field.field_type.list
-                        && (form.is_some() || bytes(&columns[i + 1]) == field.field_type.scalar.is_bytes())
-                }
+                _ => !field.field_type.list && (is_key || bytes(column) == field.field_type.scalar.is_bytes()),
             };
-            if !fits {
+            if !fits || is_key && key_form(batch.column(i + 1).data_type()).is_none() {
                 return Err(wrong(i + 1));
             }
         }
@@ -274,7 +266,7 @@ impl<'a> Ingester<'a> {
         if !chunk.is_empty() {
             self.out.chunks.push(chunk);
         }
-        Ok(forms)
+        Ok(())
     }
 
     fn take_key(&mut self, column: &Column, i: usize, row: u64, out: &mut Vec<u8>) -> Result<()> {
@@ -321,7 +313,6 @@ impl<'a> Ingester<'a> {
     fn take_value(&mut self, place: usize, column: &Column, i: usize, row: u64, out: &mut Vec<u8>) -> Result<()> {
         if column.is_null(i) {
             row::write_null(out);
-            self.out.stats[place].nulls += 1;
             return Ok(());
         }
         row::write_present(out);
@@ -355,6 +346,7 @@ impl<'a> Ingester<'a> {
     fn take_scalar(&mut self, place: usize, column: &Column, i: usize, row: u64, out: &mut Vec<u8>) -> Result<()> {
         let field = &self.spec.fields[place];
         let scalar = &field.field_type.scalar;
+        self.out.stats[place].scalars += 1;
         match (&column.values, column.number(i)) {
             (Values::Bytes(bytes), _) => row::write_bytes(bytes.value(i), out),
             (Values::Text(text), _) if *scalar == Scalar::Reference => row::write_bytes(text.value(i).as_bytes(), out),
@@ -370,7 +362,10 @@ impl<'a> Ingester<'a> {
                     _ => None,
                 };
                 // The wall clock of a zone may be a day ahead or behind.
-                let margin = i64::from(matches!(scalar, Scalar::Timestamp(_, Some(_))));
+                let margin = match scalar {
+                    Scalar::Timestamp(_, Some(zone)) => i64::from(!matches!(zone.as_str(), "UTC" | "Etc/UTC" | "Z")),
+                    _ => 0,
+                };
                 if days.is_some_and(|days| !(DAYS.start() + margin..=DAYS.end() - margin).contains(&days)) {
                     let what = format!(
                         "field {:?}: {count} lies outside the years 1 to 9999; declare it int64 to keep it",

@@ -53,6 +53,8 @@ pub struct Measured {
     pub ordinals: Vec<Vec<u32>>,
     /// Keys without a record, in text form, for each field.
     pub dangling: Vec<BTreeSet<Box<[u8]>>>,
+    /// Records without a value, for each field.
+    pub nulls: Vec<u64>,
     /// How often they are referred to, for each field.
     pub dangling_uses: Vec<u64>,
     /// The first use of one, for each field: source, row and key.
@@ -103,6 +105,7 @@ impl Measured {
     fn new(fields: usize) -> Self {
         Self {
             dangling: vec![BTreeSet::new(); fields],
+            nulls: vec![0; fields],
             dangling_uses: vec![0; fields],
             dangling_first: vec![None; fields],
             lengths: vec![Lengths::default(); fields],
@@ -114,6 +117,7 @@ impl Measured {
         self.ordinals.extend(other.ordinals);
         for (i, theirs) in other.dangling.into_iter().enumerate() {
             self.dangling[i].extend(theirs);
+            self.nulls[i] += other.nulls[i];
             self.dangling_uses[i] += other.dangling_uses[i];
             self.lengths[i].merge(&other.lengths[i]);
         }
@@ -152,6 +156,7 @@ fn measure_segment(
             let scalar = &field.field_type.scalar;
             let Some(target) = targets[place] else {
                 let value = cursor.value(&field.field_type, false);
+                out.nulls[place] += u64::from(value.is_none());
                 if !interned[place] {
                     out.lengths[place].note(value.map_or(0, |value| var_length(&field.field_type, value)));
                 }
@@ -180,6 +185,7 @@ fn measure_segment(
                 ordinals.push(found.unwrap_or(DANGLING));
             };
             if !cursor.present() {
+                out.nulls[place] += 1;
                 out.lengths[place].note(0);
                 row::write_null(&mut scratch);
                 continue;

@@ -85,7 +85,7 @@ pub fn plan(spec: &TypeSpec, key: &KeySpec, stats: &[Stats], measured: &Measured
             name: field.name.clone(),
             field_type: field.field_type.clone(),
             reference: field.reference.clone(),
-            nulls: stats.nulls,
+            nulls: measured.nulls[i],
             null_bit: None,
             bits,
             values: table,

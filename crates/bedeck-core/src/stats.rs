@@ -10,10 +10,10 @@ pub const MOST_INTERNED: usize = 65_536;
 /// Counts and ranges of one field; the same whatever the order of the rows, and whichever threads saw them.
 #[derive(Debug, Clone)]
 pub struct Stats {
-    /// Rows without a value.
-    pub nulls: u64,
     /// Rows with one.
     pub present: u64,
+    /// Scalars in these rows: values, or items that are not null.
+    pub scalars: u64,
     /// Whether a list has a null item.
     pub null_items: bool,
     /// The smallest and largest number, over items too.
@@ -30,8 +30,8 @@ impl Stats {
         use crate::types::Scalar::Reference;
         let internable = (field_type.list || field_type.scalar.is_bytes()) && field_type.scalar != Reference;
         Self {
-            nulls: 0,
             present: 0,
+            scalars: 0,
             null_items: false,
             range: None,
             bytes: 0,
@@ -63,7 +63,7 @@ impl Stats {
 
     /// Adds what another thread saw.
     pub fn merge(&mut self, other: Self) {
-        self.nulls += other.nulls;
+        self.scalars += other.scalars;
         self.present += other.present;
         self.null_items |= other.null_items;
         self.bytes += other.bytes;

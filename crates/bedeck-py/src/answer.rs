@@ -86,7 +86,7 @@ impl Reader {
             frame.spans.clear();
             frame.spans.extend((self.next..end).map(|ordinal| blob.span(ordinal)).filter(|span| !span.is_missing()));
             self.next = end;
-            frame.follow(version, node)?;
+            frame.follow(version, node, None)?;
             (0..frame.spans.len()).try_for_each(|i| columns.push(&frame, i))?;
         }
         if columns.rows() == 0 { Ok(None) } else { columns.take().map(Some) }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use arrow_array::RecordBatchReader;
 use bedeck_core::build;
 use bedeck_core::error::Error;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -37,8 +38,10 @@ impl Builder {
     /// Takes all rows of an object with `__arrow_c_stream__`; returns how many there were.
     fn add_source(&self, py: Python<'_>, name: &str, origin: &str, source: &Bound<'_, PyAny>) -> PyResult<u64> {
         let reader = import_stream(source)?;
+        let schema = reader.schema();
         let batches = reader.map(|batch| batch.map_err(|e| Error::Source(format!("{origin}: {e}"))));
-        let rows = py.detach(|| self.with(|builder| builder.as_mut().map(|b| b.add_source(name, origin, batches))));
+        let rows =
+            py.detach(|| self.with(|builder| builder.as_mut().map(|b| b.add_source(name, origin, &schema, batches))));
         rows.ok_or_else(finished)?.or_raise(py)
     }
 

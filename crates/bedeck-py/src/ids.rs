@@ -107,7 +107,7 @@ const fn accepted(kind: KeyKind) -> &'static str {
     }
 }
 
-/// The keys of any iterable of ids, a NumPy array or an Arrow column. What can be a key but is not well formed becomes a miss;
+/// The keys of any iterable of ids, or of a column of NumPy, pandas, polars or Arrow, in which a null is a miss. What can be a key but is not well formed becomes a miss;
 /// what cannot be a key of this kind at all is a `TypeError` that names its place.
 pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
     let mut out = Ids::new(spec, ids.len().unwrap_or(0));
@@ -125,7 +125,8 @@ pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
         push_array(spec, &array, &mut out)?;
     } else if let Some(list) = as_list(ids)? {
         for (i, id) in list.iter().enumerate() {
-            push(spec, &id, i, &mut out)?;
+            // In a column, unlike a list, a null is how a value that is not there is written.
+            if id.is_none() { out.push_none() } else { push(spec, &id, i, &mut out)? }
         }
     } else {
         for (i, id) in ids.try_iter()?.enumerate() {
@@ -135,13 +136,13 @@ pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
     Ok(out)
 }
 
-/// A plain Arrow array of ids without nulls; all others go the way of Python objects.
+/// A plain Arrow array of ids; one with a dictionary goes the way of Python objects.
 fn as_array(ids: &Bound<'_, PyAny>) -> PyResult<Option<ArrayRef>> {
     if !ids.hasattr("__arrow_c_array__")? {
         return Ok(None);
     }
     let array = import_array(ids)?;
-    Ok((array.null_count() == 0 && !matches!(array.data_type(), DataType::Dictionary(..))).then_some(array))
+    Ok((!matches!(array.data_type(), DataType::Dictionary(..))).then_some(array))
 }
 
 /// The items of a column of NumPy, pandas, pyarrow or polars, by the method that makes Python objects of them fastest.
@@ -259,6 +260,10 @@ fn push_array(spec: &KeySpec, array: &ArrayRef, out: &mut Ids) -> PyResult<()> {
                 }
             }
         };
+    }
+    if array.data_type() == &DataType::Null {
+        (0..array.len()).for_each(|_| out.push_none());
+        return Ok(());
     }
     let (text, binary) = (!matches!(spec.kind, KeyKind::Int | KeyKind::Bytes), spec.kind != KeyKind::Int);
     if spec.kind == KeyKind::Int {

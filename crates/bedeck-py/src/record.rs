@@ -26,7 +26,8 @@ impl Record {
 
     fn place(&self, name: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
         let Ok(name) = name.cast::<PyString>() else { return Ok(None) };
-        let name = name.to_str()?;
+        // A lone surrogate has no UTF-8, and names nothing.
+        let Ok(name) = name.to_str() else { return Ok(None) };
         Ok(self.program.node.outputs.iter().position(|output| output.name == name))
     }
 
@@ -34,7 +35,7 @@ impl Record {
         let Program { version, node, .. } = &*self.program;
         let mut frame = Frame { spans: vec![self.span], links: Vec::new() };
         if matches!(node.outputs[place].from, From::Keys(_) | From::Through(_)) {
-            frame.follow(version, node).or_raise(py)?;
+            frame.follow(version, node, None).or_raise(py)?;
         }
         let record = version.types[node.type_place].blob.record(self.span).or_raise(py)?;
         self.program.level().output(py, &frame, 0, &record, place)
@@ -47,7 +48,7 @@ impl Record {
     fn dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Program { version, node, .. } = &*self.program;
         let mut frame = Frame { spans: vec![self.span], links: Vec::new() };
-        frame.follow(version, node).or_raise(py)?;
+        frame.follow(version, node, None).or_raise(py)?;
         self.program.level().dict(py, &frame, 0)
     }
 }
@@ -61,7 +62,7 @@ impl Record {
     fn __getitem__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match self.place(name)? {
             Some(place) => self.value(py, place),
-            None => Err(PyKeyError::new_err(name.clone().unbind())),
+            None => Err(PyKeyError::new_err((name.clone().unbind(),))),
         }
     }
 
