@@ -230,9 +230,8 @@ def _to_python(scalar: Any) -> object:  # noqa: ANN401 - an Arrow scalar
 def _check_columns(type_: Type, names: Sequence[str]) -> None:
     for name in names:
         if not is_name(name):
-            raise SchemaError(
-                f"a column is called {name!r}: rename it, for a name is not empty and has no dot and no NUL"
-            )
+            why = "a name is not empty and has no dot and no NUL"
+            raise SchemaError(f'a column is called "{name}": rename it, for {why}')
         if names.count(name) > 1:
             raise SchemaError(f'{names.count(name)} columns are called "{name}": rename all but one')
     starts = {f'reference "{name}"': to.field for name, to in type_.references.items()}
