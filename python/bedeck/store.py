@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ FORMAT: Final = 0
 PARTS: Final = frozenset({"blobs", "log", "manifests", "tmp"})
 ENTRY_NAME: Final = re.compile(r"(?!0{10})[0-9]{10}\.json")
 BLOB_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*-[0-9a-f]{32}\.blob")
+LARGEST: Final = 1 << 30  # bytes of a manifest: that of 100 million records has some 200 KB
 HASH: Final = re.compile(r"[0-9a-f]{64}")
 RECOVER: Final = "restore it from a copy of the store, open another version with version=, or build into a new folder"
 REBUILD: Final = "build again, restore it from a copy of the store, or open another version with version="
@@ -193,11 +195,18 @@ class LocalStore:
 
     def _read(self, path: Path, what: str) -> bytes:
         try:
-            return path.read_bytes()
+            # Not to wait for the other end of a pipe, nor to read for ever.
+            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+                found = os.fstat(file.fileno())
+                sound = stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST
+                data = file.read() if sound else b""
         except FileNotFoundError:
             raise NotFoundError(f"{what} is missing from {self.path} (file {path}): {RECOVER}") from None
         except OSError as error:
             raise StoreError(f"cannot read {what} of {self.path}: {error}") from error
+        if not sound:
+            raise DamagedError(f"{what} of {self.path} is not a regular file of its size (file {path}): {RECOVER}")
+        return data
 
     def _find(self, version: int) -> Entry:
         numbers = self.log()

@@ -1,7 +1,8 @@
 //! A file mapped into memory, read-only.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -23,7 +24,9 @@ impl Map {
     ///
     /// What mmap cannot promise: a file that somebody truncates afterwards ends the process with SIGBUS when a lost page is read.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+        // Not to wait for the other end of a pipe.
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file = opened.map_err(|e| Error::io(path, &e))?;
         let meta = file.metadata().map_err(|e| Error::io(path, &e))?;
         if !meta.is_file() {
             return Err(Error::Format(format!("{}: not a regular file", path.display())));

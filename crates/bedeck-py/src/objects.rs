@@ -7,7 +7,7 @@ use bedeck_core::key::{KeyKind, print_base62, print_uuid};
 use bedeck_core::record::{Record, Value};
 use bedeck_core::selection::{From, Node};
 use bedeck_core::text::unescape;
-use bedeck_core::time::civil;
+use bedeck_core::time::{DAYS, civil};
 use bedeck_core::types::{Scalar, Unit};
 use bedeck_core::version::Version;
 use pyo3::IntoPyObjectExt;
@@ -190,7 +190,7 @@ fn value<'py>(
         Value::Text(text) => string(py, &unescape(text)),
         Value::Binary(bytes) => Ok(PyBytes::new(py, bytes).into_any()),
         Value::Date(days) => {
-            let (year, month, day) = civil(days);
+            let (year, month, day) = calendar(py, days)?;
             Ok(PyDate::new(py, year as i32, month as u8, day as u8)?.into_any())
         }
         Value::Instant(ticks) => instant(py, scalar, zone, ticks),
@@ -202,6 +202,14 @@ fn value<'py>(
             Ok(out.into_any())
         }
     }
+}
+
+/// Year, month and day; an error where no build can have written the day.
+fn calendar(py: Python<'_>, days: i64) -> PyResult<(i64, u32, u32)> {
+    if DAYS.contains(&days) {
+        return Ok(civil(days));
+    }
+    Err(raise(py, "DamagedError", format!("a stored date lies outside the years 1 to 9999: day {days} since 1970")))
 }
 
 fn instant<'py>(
@@ -220,7 +228,7 @@ fn instant<'py>(
         Unit::Nano => i128::from(ticks).div_euclid(1_000),
     };
     let (days, in_day) = (micros.div_euclid(86_400_000_000) as i64, micros.rem_euclid(86_400_000_000) as u64);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = calendar(py, days)?;
     let seconds = in_day / 1_000_000;
     let (hour, minute, second) = ((seconds / 3600) as u8, (seconds / 60 % 60) as u8, (seconds % 60) as u8);
     let utc = zone.map(|_| PyTzInfo::utc(py)).transpose()?.map(|utc| utc.to_owned());
