@@ -100,7 +100,7 @@ def refused(code: int, *args: object, stdin: bytes | None = None) -> str:
     return line.removeprefix("bedeck: ")
 
 
-def process(*args: object, **options: Any) -> subprocess.CompletedProcess[bytes]:  # noqa: ANN401 - as subprocess.run
+def process(*args: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "bedeck", *map(str, args)]
     options = {"capture_output": True, "timeout": 120, **options}
     return subprocess.run(command, check=False, **options)  # noqa: S603 - our own

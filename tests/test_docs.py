@@ -1,8 +1,8 @@
 """README, docs and examples: what they show is run, what they state is so, and nothing public is left out of them.
 
 Of each document, in order and in one folder of its own: `python` is executed, `pycon` is a doctest, `sh` has its bedeck
-commands run and its make targets looked up, `toml` is read as a catalogue. A block that is neither this nor data fails,
-unless `<!-- not run: why -->` stands in front of it. docs/cli.md has its tests in test_cli.py.
+commands run and its make targets looked up, `toml` is read as a catalogue and lies there as catalogue.toml. A block that
+is neither this nor data fails, unless `<!-- not run: why -->` stands in front of it. docs/cli.md has its tests in test_cli.py.
 """
 
 import doctest
@@ -29,7 +29,7 @@ import pytest
 
 import bedeck
 from bedeck import Key, Reference, Schema, Type
-from bedeck.schema import KEY_KINDS, PLAIN, KeyKind
+from bedeck.schema import KEY_KINDS, PLAIN, TYPE_MEMBERS, KeyKind
 from small import make
 
 ROOT = Path(__file__).parent.parent
@@ -77,6 +77,7 @@ class Block:
                     self._command(shlex.split(line, comments=True), folder)
             case "toml":
                 Schema.parse(tomllib.loads(self.code))
+                (folder / "catalogue.toml").write_text(self.code)
             case language:
                 assert language in DATA, f"{self.path}:{self.line}: {language!r} is neither run nor marked"
                 assert not re.search(r"^(>>> |\$ |bedeck |import |from )", self.code, re.MULTILINE), self
@@ -96,7 +97,7 @@ class Block:
                 assert done.stdout
             case ["make", target]:
                 assert target in TARGETS
-            case ["pip", "install", requirement]:
+            case ["python3", "-m", "venv", "env", "&&", "env/bin/pip", "install", requirement]:
                 assert set(re.findall(r"\[(\w+)\]", requirement)) <= EXTRAS
             case _:
                 assert not words, f"{self.path}:{self.line}: {shlex.join(words)!r} is neither run nor marked"
@@ -207,6 +208,17 @@ COLUMNS: dict[str, list[pa.Array]] = {
 }
 JSON = {"`true`": bool, "number": (int, float), "string": str, "array": list}
 FIELDS = rows_of(VALUES.read_text("utf-8"), "| type | becomes")
+
+
+def test_the_table_of_the_catalogue_has_every_member():
+    rows = rows_of((ROOT / "docs" / "catalogue.md").read_text("utf-8"), "| member |")
+    members = {re.sub(r"\[type\.X\.(\w+)\]", r"\1", row[0].strip("`")) for row in rows}
+    assert members == {"namespace", "[type.X]", *TYPE_MEMBERS}
+
+
+def test_the_example_of_a_catalogue_has_every_member():
+    (example,) = (block for block in blocks(ROOT / "docs" / "catalogue.md") if block.language == "toml")
+    assert set(tomllib.loads(example.code)["type"]["track"]) == set(TYPE_MEMBERS)
 
 
 def timestamps(written: str) -> list[pa.Array]:
@@ -336,7 +348,7 @@ def test_the_formula_of_the_readme_tells_what_a_store_takes(kind: str, *, wide: 
         "string": (lambda n: f"key {n:08}", 4, 12),
     }
     key_of, key_bits, key_bytes = key[kind]
-    draw = random.Random(1)  # noqa: S311 - to spread, not to hide
+    draw = random.Random(1)
     tracks = ({"id": key_of(n), **{name: make_(draw) for name, make_ in fields.items()}} for n in range(RECORDS))
     types = {"track": Type("id", references={"artists": Reference("artist_ids", "artist")}), "artist": Type("id")}
     catalogue = make(types, {"track": tracks, "artist": [{"id": n} for n in range(ARTISTS)]})

@@ -349,6 +349,21 @@ def test_what_holds_no_keys_cannot_refer():
     type_ = Type("id", references={"albums": Reference("x", "album")})
     message = refusal(SchemaError, pa.table({"id": [1], "x": [1.5]}), type_)
     assert '[type.track]: field "x": double holds no keys' in message
+    assert message.endswith('; declare it "int64" if these are whole numbers')
+
+
+@pytest.mark.parametrize(("values", "declared"), [([1.0, None], "int64"), ([[1.0], None], "list<int64>")])
+def test_whole_floats_refer_if_that_is_declared(values: list[object], declared: str):
+    table = pa.table({"id": [1, 2], "x": values})
+    references = {"albums": Reference("x", "album")}
+    assert refusal(SchemaError, table, Type("id", references=references)).count(f'declare it "{declared}"') == 1
+    assert column(table["x"].combine_chunks(), Type("id", fields={"x": declared}, references=references)).null_count == 1
+
+
+def test_csv_is_told_the_way_in(tmp_path: Path):
+    (tmp_path / "tracks.csv").write_text("id\n1\n")
+    path = str(tmp_path / "tracks.csv")
+    assert refusal(SourceError, path).endswith(f"; give pyarrow.csv.read_csv({path!r}) as the source")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, Self
 from bedeck import verified
 from bedeck._core import Batches, Compiled, Record, Version
 from bedeck.build import cores
-from bedeck.errors import MissingKeyError, SelectionError
+from bedeck.errors import DamagedError, MissingKeyError, SelectionError
 from bedeck.store import LocalStore
 
 __all__ = ["Catalogue", "Missing", "Records", "Selection", "View", "open"]
@@ -36,8 +36,12 @@ class State:
 
     def compiled(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
         """The selection of ``fields`` of the type ``name``; of all its own fields if ``None``."""
-        found = self._compiled.get((name, fields))
+        try:
+            found = self._compiled.get((name, fields))
+        except TypeError:  # of what cannot be hashed none is a name
+            found = None
         if found is None:
+            _check_names(fields or ())
             try:
                 found = self.core.compile(name, None if fields is None else list(fields))
             except UnicodeEncodeError as error:
@@ -83,6 +87,8 @@ def open(  # noqa: A001 - bedeck.open, as gzip.open
 def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
     entry = local.resolve(version)
     manifest = local.manifest(entry)
+    if not isinstance(manifest.get("namespace"), str):
+        raise DamagedError(f"manifest {entry.manifest} of {local.path} names no namespace: build again")
     files = local.blobs(manifest)
     layers = [{"name": name, "blob": of["layers"][0]["blob"]} for name, of in manifest["types"].items()]
     hashes = {layer["blob"]["name"]: layer["blob"]["hash"] for layer in layers}
@@ -150,12 +156,14 @@ class Catalogue:
     def memory(self) -> dict[str, Any]:
         """Bytes of the mapped files, and how many of them are in the page cache now; in all and by type.
 
-        All processes share them.
+        All processes share them. What is in the page cache is `None` for who may not write the files: the system then
+        does not tell.
         """
         types = {name: {"bytes": size, "resident": here} for name, size, here in self.state.core.residency()}
+        told = [of["resident"] for of in types.values() if of["resident"] is not None]
         return {
-            "bytes": sum(of["bytes"] for of in types.values()),
-            "resident": sum(of["resident"] for of in types.values()),
+            "bytes": sum(of["bytes"] or 0 for of in types.values()),
+            "resident": sum(told) if len(told) == len(types) else None,
             "types": types,
         }
 
@@ -271,6 +279,8 @@ class Records(Mapping[Any, Record]):
 
     def select(self, *fields: str) -> "Selection":
         """A choice of fields, compiled once. Raises `SelectionError` where one does not exist."""
+        if len(fields) == 1 and isinstance(fields[0], list | tuple):
+            raise TypeError('fields are names, not a list: select("a", "b")')
         return Selection(self._holder, self.name, _names(fields))
 
     def __getitem__(self, key: Any) -> Record:
@@ -377,5 +387,14 @@ def _names(fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(fields)
 
 
+def _check_names(fields: tuple[object, ...]) -> None:
+    for place, name in enumerate(fields):
+        if not isinstance(name, str):
+            raise TypeError(f"fields[{place}]: a name is text, not {type(name).__name__}")
+
+
 def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else deadline - time.monotonic()
+    try:
+        return None if deadline is None else deadline - time.monotonic()
+    except TypeError:
+        raise TypeError(f"deadline={deadline!r}: a time of time.monotonic() is expected, in seconds") from None

@@ -108,7 +108,8 @@ class LocalStore:
             return self._find(version)
         head = self.head()
         if head is None:
-            raise NotFoundError(f"nothing is announced in {self.path}: its first build did not finish, build again")
+            told = "its first build is still running, or did not finish"
+            raise NotFoundError(f"nothing is announced in {self.path} yet: {told}")
         return head
 
     def manifest(self, entry: Entry) -> dict[str, Any]:
@@ -137,7 +138,11 @@ class LocalStore:
 
         Raises NotFoundError or DamagedError, naming the blob and its type.
         """
-        return {name: self._measured(self.path / "blobs" / name, size) for name, size in blobs_of(manifest)}
+        try:
+            named = list(blobs_of(manifest))
+        except DamagedError as error:
+            raise DamagedError(f"version {manifest['version']} of {self.path}: {error}") from None
+        return {name: self._measured(self.path / "blobs" / name, size) for name, size in named}
 
     @contextmanager
     def hold(self) -> Iterator[Path]:
@@ -238,6 +243,8 @@ class LocalStore:
         return path
 
     def _make(self) -> None:
+        if self.path.is_file():
+            raise StoreError(f"{self.path} is a file: name a new or an empty folder")
         make_folder(self.path)
         found = {path.name for path in self.path.iterdir()}
         if not (found <= PARTS or found >= PARTS - {"tmp"}):
@@ -253,8 +260,9 @@ class LocalStore:
             number = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
             holder = f"process {number}" if number else "a process just starting or ending"
             raise BusyError(f"{self.path} is held by {holder}: let that build end, then try again") from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with telling(f"prepare the store {self.path}"):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
     def _lost(self) -> BusyError:
         return BusyError(f"another build has announced a version in {self.path} since this one began: build again")
@@ -309,7 +317,7 @@ def blobs_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 def blob_of(type_name: str, layer: object) -> tuple[str, int]:
     """Name and size of the blob of `layer`; DamagedError where it does not name one as it should."""
     match layer:
-        case {"blob": {"name": str(name), "size": int(size)}} if BLOB_NAME.fullmatch(name):
+        case {"blob": {"name": str(name), "size": int(size), "hash": str()}} if BLOB_NAME.fullmatch(name):
             return name, size
     raise DamagedError(f"the manifest names no proper blob for type {type_name}: {RECOVER}")
 

@@ -20,11 +20,11 @@ def zone(name: str) -> tzinfo:
     """
     if name in {"UTC", "Z", "Etc/UTC"}:
         return UTC
-    if offset := OFFSET.fullmatch(name):
-        sign, hours, minutes = offset.groups()
-        distance = timedelta(hours=int(hours), minutes=int(minutes))
-        return timezone(-distance if sign == "-" else distance)
     try:
+        if offset := OFFSET.fullmatch(name):
+            sign, hours, minutes = offset.groups()
+            distance = timedelta(hours=int(hours), minutes=int(minutes))
+            return timezone(-distance if sign == "-" else distance)
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SelectionError(

@@ -174,11 +174,9 @@ impl Blob {
         values.get(data..).and_then(|data| data.get(start as usize..end as usize)).ok_or_else(wrong)
     }
 
-    /// All spans that hold a record, in slot order.
-    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
-        (0..self.directory.index.total_slots() as u32)
-            .map(|ordinal| self.span(ordinal))
-            .filter(|span| !span.is_missing())
+    /// The records among these slots, in order.
+    pub fn spans(&self, slots: Range<u32>) -> impl Iterator<Item = Span> + '_ {
+        slots.map(|ordinal| self.span(ordinal)).filter(|span| !span.is_missing())
     }
 
     /// An error that names this file.

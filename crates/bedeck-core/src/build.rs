@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
@@ -54,6 +54,8 @@ pub struct Built {
     /// The file and its checksums.
     pub blob: BlobSums,
 }
+
+type Receiver = mpsc::Receiver<(u64, RecordBatch)>;
 
 struct Input {
     spec: TypeSpec,
@@ -111,27 +113,34 @@ impl Builder {
         input.origins.push(origin.to_owned());
         let spec = &input.spec;
         let (sender, receiver) = mpsc::sync_channel::<(u64, RecordBatch)>(threads);
-        let receiver = Mutex::new(receiver);
+        // Owned by the workers alone: once none is left, sending fails instead of waiting for ever.
+        let receiver = Arc::new(Mutex::new(receiver));
         let failed = Mutex::new(None::<(u64, Error)>);
+        let fail = |row: u64, error: Error| {
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            if failed.as_ref().is_none_or(|(first, _)| row < *first) {
+                *failed = Some((row, error));
+            }
+        };
         let mut rows = 0;
         let ingested: Vec<Ingested> = std::thread::scope(|scope| {
-            let work = || {
+            let fail = &fail;
+            let work = |receiver: Arc<Mutex<Receiver>>| {
                 let mut ingester = Ingester::new(spec, origin);
                 loop {
                     let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((first_row, batch)) = next else { return ingester.finish() };
-                    match ingester.take(place, first_row, &batch) {
-                        Ok(()) => {}
-                        Err(error) => {
-                            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                            if failed.as_ref().is_none_or(|(row, _)| first_row < *row) {
-                                *failed = Some((first_row, error));
-                            }
-                        }
+                    if let Err(error) = ingester.take(place, first_row, &batch) {
+                        fail(first_row, error);
                     }
                 }
             };
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let start = |_| {
+                let receiver = receiver.clone();
+                scope.spawn(move || work(receiver))
+            };
+            let workers: Vec<_> = (0..threads).map(start).collect();
+            drop(receiver);
             for batch in batches {
                 let stop = failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
                 match batch {
@@ -144,7 +153,7 @@ impl Builder {
                         }
                     }
                     Err(error) => {
-                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((rows, error));
+                        fail(rows, error);
                         break;
                     }
                 }
@@ -159,9 +168,12 @@ impl Builder {
             return Err(Error::Io(format!("{origin}: a thread of the build panicked; this is a bug in bedeck")));
         }
         let forms: Vec<Option<KeyForm>> = schema.fields().iter().map(|f| key_form(f.data_type())).collect();
-        if input.origins.len() > 1 && input.forms != forms {
+        let names = std::iter::once(&spec.key.field).chain(spec.fields.iter().map(|f| &f.name));
+        let is_key = std::iter::once(true).chain(spec.fields.iter().map(|f| f.reference.is_some()));
+        let pairs = input.forms.iter().zip(&forms).zip(names.zip(is_key));
+        if let Some((_, (field, _))) = pairs.filter(|((before, now), (_, is_key))| *is_key && before != now).next() {
             return Err(Error::Schema(format!(
-                "{origin}: type {name:?}: keys are of another Arrow type than in {}",
+                "{origin}: type {name:?}, field {field:?}: its keys are of another Arrow type than in {}",
                 input.origins[0]
             )));
         }
@@ -178,7 +190,6 @@ impl Builder {
 
     /// Indexes, resolves, lays out and writes all types into `directory`, then looks up every key in the files
     /// written. `pause` is called now and then on this thread, and ends the build with its error.
-    /// `pause` is called now and then on this thread, and ends the build with its error.
     pub fn finish(mut self, directory: &Path, pause: Pause<'_>) -> Result<Vec<Built>> {
         self.inputs.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         let threads = self.threads;
@@ -192,11 +203,16 @@ impl Builder {
             let (name, origins) = (&input.spec.name, &input.origins);
             let describe = |origin: u32, row: u64| format!("{} row {row}", origins[origin as usize]);
             let table = Table::new(std::mem::take(&mut input.chunks), key, input.spec.on_duplicate, threads, describe);
-            tables.push(table.map_err(|error| match error {
+            let table = table.map_err(|error| match error {
                 Error::DuplicateKey(text) => Error::DuplicateKey(format!("type {name:?}, {text}")),
                 Error::Source(text) => Error::Source(format!("type {name:?}: {text}")),
                 other => other,
-            })?);
+            })?;
+            if table.dropped > 0 {
+                // Rows that are not kept must not leave a trace in layout and tables.
+                input.stats = input.recount(&table);
+            }
+            tables.push(table);
         }
         let places = self.targets(&tables)?;
         let mut measured = Vec::new();
@@ -261,7 +277,7 @@ impl Builder {
                         let fits = match (input.form(i), key.kind) {
                             _ if input.stats[i].scalars == 0 => true,
                             (Some(KeyForm::Int { .. }), kind) => kind == KeyKind::Int,
-                            (Some(KeyForm::Bytes), kind) => matches!(kind, KeyKind::Bytes | KeyKind::Uuid),
+                            (Some(KeyForm::Bytes), kind) => kind == KeyKind::Bytes,
                             (_, kind) => !matches!(kind, KeyKind::Int | KeyKind::Bytes),
                         };
                         let kind = key.kind;
@@ -318,6 +334,26 @@ impl Builder {
 }
 
 impl Input {
+    /// The statistics of the rows that were kept.
+    fn recount(&self, table: &Table) -> Vec<Stats> {
+        let mut stats: Vec<Stats> = self.spec.fields.iter().map(|f| Stats::new(&f.field_type)).collect();
+        let by_id = self.spec.by_id();
+        for row in (0..table.shape.total_slots() as u32).filter_map(|slot| table.row(slot)) {
+            let mut cursor = Cursor::new(row);
+            cursor.key(table.is_int());
+            for &place in &by_id {
+                let field_type = &self.spec.fields[place].field_type;
+                let form = self.spec.fields[place].reference.as_ref().and_then(|_| self.form(place));
+                let signed = form.map_or(field_type.scalar.is_signed(), |form| form == KeyForm::Int { signed: true });
+                let int_keys = matches!(form, Some(KeyForm::Int { .. }));
+                if let Some(value) = cursor.value(field_type, int_keys) {
+                    stats[place].recount(field_type, int_keys, signed, value);
+                }
+            }
+        }
+        stats
+    }
+
     /// The form of the keys in a field.
     fn form(&self, field: usize) -> Option<KeyForm> {
         self.forms.get(field + 1).copied().flatten()

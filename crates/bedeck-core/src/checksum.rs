@@ -53,8 +53,8 @@ pub fn combine<'a>(hashes: impl Iterator<Item = &'a blake3::Hash>) -> blake3::Ha
 
 impl BlobSums {
     /// Checks every byte of `map` against these hashes, `threads` chunks at a time, and warms it by the way.
-    /// The first damage found, in file order, is named by section and byte range. `progress` is told the bytes done.
-    pub fn verify(&self, map: &Map, threads: usize, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
+    /// The first damage found, in file order, is named by section and byte range.
+    pub fn verify(&self, map: &Map, threads: usize) -> Result<()> {
         let path = map.path().display();
         self.check_shape(map)?;
         let mut jobs = Vec::new();
@@ -75,9 +75,9 @@ impl BlobSums {
                     if blake3::hash(&map[*start..*end]).to_hex().as_str() != expected.as_str() {
                         let mut first = damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                         *first = i.min(*first);
+                        next.store(jobs.len(), Ordering::Relaxed);
                         return;
                     }
-                    progress((end - start) as u64);
                 }
             };
             let helpers = threads.clamp(1, jobs.len().max(1)) - 1;
@@ -115,6 +115,11 @@ impl BlobSums {
         }
         if at != self.size {
             return Err(Error::Damaged(format!("{path}: its manifest's sections do not cover the file")));
+        }
+        let chunks = self.sections.iter().flat_map(|section| &section.chunks);
+        let hashes: Option<Vec<blake3::Hash>> = chunks.map(|chunk| blake3::Hash::from_hex(chunk).ok()).collect();
+        if hashes.is_none_or(|hashes| combine(hashes.iter()).to_hex().as_str() != self.hash) {
+            return Err(Error::Damaged(format!("{path}: its manifest gives it a hash that is not that of its chunks")));
         }
         Ok(())
     }

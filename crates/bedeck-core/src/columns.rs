@@ -136,7 +136,8 @@ impl Column {
             Values::Bytes(_, data) => data.len(),
             Values::List(_, items) => items.bytes().max(items.len()),
             Values::Struct(columns) => columns.iter().map(Self::bytes).max().unwrap_or(0),
-            Values::Bits(_) | Values::Words(..) | Values::Distinct(..) => 0,
+            Values::Distinct(_, _, values) => values.bytes(),
+            Values::Bits(_) | Values::Words(..) => 0,
         }
     }
 

@@ -243,6 +243,9 @@ impl Directory {
         {
             return wrong("index: no parts, buckets or slots, or more than 2^32 - 2 slots");
         }
+        if total.is_none_or(|slots| self.records > slots) {
+            return wrong("records: more than there are slots");
+        }
         if self.key.width != self.key.kind.width() || (self.key.width == 0) != self.record.key.is_some() {
             return wrong("key: width and place do not fit its kind");
         }

@@ -161,7 +161,7 @@ pub fn prefetch_record(blob: &Blob, span: Span) {
     if !span.is_missing() {
         let records = blob.records();
         let start = span.offset as usize;
-        let end = start.saturating_add((span.length as usize + STRIDE - 1).min(256));
+        let end = start.saturating_add((span.length as usize + STRIDE - 1).min(256)).min(records.len());
         let mut line = start & !63;
         while line < end {
             prefetch(records, line);

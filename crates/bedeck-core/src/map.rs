@@ -1,7 +1,9 @@
 //! A file mapped into memory, read-only.
 
+use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::ops::Deref;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,8 @@ const STEP: usize = 64 << 20;
 pub struct Map {
     path: PathBuf,
     bytes: Option<Mmap>,
+    /// Whether the system tells which pages are in the page cache.
+    tells: bool,
 }
 
 impl Map {
@@ -38,7 +42,10 @@ impl Map {
             // offset taken from them is checked, so a change underneath gives wrong bytes at worst, which the checksums tell.
             Some(unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, &e))?)
         };
-        Ok(Self { path: path.to_owned(), bytes })
+        // SAFETY: `name` is a C string that lives through the call.
+        let may_write = |name: CString| unsafe { libc::access(name.as_ptr(), libc::W_OK) } == 0;
+        let tells = CString::new(path.as_os_str().as_bytes()).is_ok_and(may_write);
+        Ok(Self { path: path.to_owned(), bytes, tells })
     }
 
     /// The file's path when it was mapped.
@@ -64,16 +71,21 @@ impl Map {
     }
 
     /// Bytes of the file in the page cache now, as `mincore` tells.
-    pub fn resident(&self) -> u64 {
-        let Some(map) = &self.bytes else { return 0 };
+    ///
+    /// `None` where the system does not tell: Linux says "all" to whoever may not write the file.
+    pub fn resident(&self) -> Option<u64> {
+        let Some(map) = &self.bytes else { return Some(0) };
+        if !self.tells {
+            return None;
+        }
         let pages = map.len().div_ceil(page());
         let mut state = vec![0u8; pages];
         // SAFETY: the range is exactly this mapping, and `state` has a byte for each of its pages.
-        let failed = unsafe { libc::mincore(map.as_ptr() as *mut libc::c_void, map.len(), state.as_mut_ptr()) };
+        let failed = unsafe { libc::mincore(map.as_ptr() as *mut libc::c_void, map.len(), state.as_mut_ptr().cast()) };
         if failed != 0 {
-            return 0;
+            return None;
         }
-        (state.iter().filter(|s| **s & 1 == 1).count() * page()).min(map.len()) as u64
+        Some((state.iter().filter(|s| **s & 1 == 1).count() * page()).min(map.len()) as u64)
     }
 }
 

@@ -52,7 +52,16 @@ pub fn ordered<T: Send>(
             self.1.notify_all();
         }
     }
+    /// Ends the waiting of all workers, however the sink's side ends.
+    struct Stop<'a, T>(&'a Mutex<State<T>>, &'a Condvar);
+    impl<T> Drop for Stop<'_, T> {
+        fn drop(&mut self) {
+            lock(self.0).written = usize::MAX;
+            self.1.notify_all();
+        }
+    }
     std::thread::scope(|scope| {
+        let _stop = Stop(&state, &changed);
         for _ in 0..threads {
             scope.spawn(|| {
                 let _leave = Leave(&state, &changed);
@@ -86,13 +95,10 @@ pub fn ordered<T: Send>(
                 }
                 now = changed.wait(now).unwrap_or_else(PoisonError::into_inner);
             };
-            now.written = i + 1;
+            now.written = now.written.max(i + 1);
             drop(now);
             changed.notify_all();
             if !sink(result) {
-                next.store(count, Ordering::Relaxed);
-                lock(&state).written = usize::MAX;
-                changed.notify_all();
                 return;
             }
         }
@@ -123,5 +129,13 @@ mod tests {
             },
         );
         assert_eq!(seen, 10);
+    }
+
+    #[test]
+    fn a_panic_on_either_side_ends_it() {
+        let worker = std::panic::catch_unwind(|| map(2, 1000, |i| assert!(i != 500)));
+        assert!(worker.is_err());
+        let sink = std::panic::catch_unwind(|| ordered(2, 1000, |i| i, |i| i < 500 || panic!("enough")));
+        assert!(sink.is_err());
     }
 }

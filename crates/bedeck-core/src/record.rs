@@ -5,6 +5,7 @@ use std::cell::Cell;
 use crate::blob::Blob;
 use crate::directory::{Bits, Field, Item, Var};
 use crate::error::Result;
+use crate::time::DAYS;
 use crate::types::Scalar;
 
 /// A value as it is stored; text is still escaped.
@@ -174,12 +175,23 @@ impl<'a> Record<'a> {
         }
         let scalar = &field.field_type.scalar;
         if field.field_type.list {
-            return Ok(Value::List(List { scalar, item: field.item, bytes: self.field_bytes(field)? }));
+            let list = List { scalar, item: field.item, bytes: self.field_bytes(field)? };
+            return if list.is_whole() {
+                Ok(Value::List(list))
+            } else {
+                Err(self.blob.damaged("records", "a list is cut short"))
+            };
         }
         Ok(match (scalar, &field.bits) {
             (Scalar::String | Scalar::Categorical, _) => Value::Text(self.field_bytes(field)?),
             (Scalar::Binary, _) => Value::Binary(self.field_bytes(field)?),
-            (_, Some(bits)) => from_number(scalar, bits.base.0.wrapping_add(self.number(bits.offset, bits.bits))),
+            (_, Some(bits)) => {
+                let number = bits.base.0.wrapping_add(self.number(bits.offset, bits.bits));
+                if !is_in_calendar(scalar, number) {
+                    return Err(self.blob.damaged("records", "a date lies outside the years 1 to 9999"));
+                }
+                from_number(scalar, number)
+            }
             (_, None) => Value::Null,
         })
     }
@@ -193,6 +205,9 @@ impl<'a> Record<'a> {
         match (&field.item, &field.bits) {
             (Some(item), _) => {
                 let list = List { scalar: &Scalar::Reference, item: Some(*item), bytes: self.field_bytes(field)? };
+                if !list.is_whole() {
+                    return Err(self.blob.damaged("records", "a list is cut short"));
+                }
                 list.numbers(item).for_each(each);
             }
             (None, Some(bits)) => each(Some(bits.base.0.wrapping_add(self.number(bits.offset, bits.bits)))),
@@ -215,7 +230,30 @@ fn from_number<'a>(scalar: &Scalar, number: u64) -> Value<'a> {
     }
 }
 
+/// Whether a date or an instant is one that a calendar of four-digit years has; all other numbers are.
+#[inline(always)]
+fn is_in_calendar(scalar: &Scalar, number: u64) -> bool {
+    match scalar {
+        Scalar::Date => DAYS.contains(&(number as i64)),
+        Scalar::Timestamp(unit, _) => DAYS.contains(&(number as i64).div_euclid(86_400 * 10i64.pow(unit.digits()))),
+        _ => true,
+    }
+}
+
 impl<'a> List<'a> {
+    /// Whether the items fill the bytes, and each is one that can be told.
+    fn is_whole(&self) -> bool {
+        let Some(item) = self.item else {
+            let mut items = self.items();
+            while items.next().is_some() {}
+            return items.at == self.bytes.len();
+        };
+        let (count, nulls) = shape(self.bytes.len(), &item);
+        let dated = matches!(self.scalar, Scalar::Date | Scalar::Timestamp(..));
+        nulls + count * usize::from(item.width) == self.bytes.len()
+            && (!dated || self.numbers(&item).flatten().all(|number| is_in_calendar(self.scalar, number)))
+    }
+
     /// The items, in order.
     pub fn items(&self) -> Items<'a> {
         match self.item {

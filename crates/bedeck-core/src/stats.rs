@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::row::{Cursor, number, number_width};
 use crate::types::FieldType;
 
 /// Distinct values beyond which a field is not interned.
@@ -59,6 +60,30 @@ impl Stats {
                 self.distinct = None;
             }
         }
+    }
+
+    /// Takes note of all of a value, given in canonical form.
+    pub fn recount(&mut self, field_type: &FieldType, int_keys: bool, signed: bool, value: &[u8]) {
+        let width = number_width(&field_type.scalar, int_keys);
+        let mut scalar = |bytes: &[u8]| {
+            self.scalars += 1;
+            if width.is_some() {
+                let number = number(bytes);
+                self.number(if signed { i128::from(number as i64) } else { i128::from(number) });
+            }
+        };
+        let mut cursor = Cursor::new(value);
+        if field_type.list {
+            let mut nulls = false;
+            cursor.items(&field_type.scalar, int_keys, |item| match item {
+                Some(bytes) => scalar(bytes),
+                None => nulls = true,
+            });
+            self.null_items |= nulls;
+        } else {
+            scalar(cursor.scalar(&field_type.scalar, int_keys));
+        }
+        self.value(value);
     }
 
     /// Adds what another thread saw.

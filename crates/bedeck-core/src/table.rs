@@ -102,14 +102,12 @@ impl Table {
         (found == text).then_some(slot)
     }
 
-    /// A key of this type as it prints, given as a source wrote it: UUIDs can be written in other ways, as 16 bytes
-    /// among them.
+    /// A key of this type as it prints, given as a source wrote it: UUIDs can be written in other ways.
     pub fn canonical<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        if self.key.kind != KeyKind::Uuid {
-            return Cow::Borrowed(text);
+        match parse_uuid(text) {
+            Some(number) if self.key.kind == KeyKind::Uuid => Cow::Owned(print_uuid(number).to_vec()),
+            _ => Cow::Borrowed(text),
         }
-        let raw = text.try_into().ok().map(u128::from_be_bytes);
-        raw.or_else(|| parse_uuid(text)).map_or(Cow::Borrowed(text), |number| Cow::Owned(print_uuid(number).to_vec()))
     }
 
     /// Whether keys are integers.

@@ -5,7 +5,7 @@ pub const DAYS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;
 
 /// Year, month and day of a day counted from 1970-01-01.
 pub fn civil(days: i64) -> (i64, u32, u32) {
-    let z = days + 719_468;
+    let z = days.saturating_add(719_468);
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);
     let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;

@@ -61,7 +61,7 @@ pub struct Scan(pub Arc<Program>);
 #[pymethods]
 impl Scan {
     fn __arrow_c_stream__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        export_stream(py, Box::new(Reader { program: self.0.clone(), next: 0 }))
+        export_stream(py, Box::new(Reader { program: self.0.clone(), next: 0, frame: Frame::default(), done: 0 }))
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
@@ -71,25 +71,43 @@ impl Scan {
 
 struct Reader {
     program: Arc<Program>,
+    /// The next slot.
     next: u32,
+    /// The slice being read, and how many of its records are done: a batch may be full in the middle of it.
+    frame: Frame,
+    done: usize,
 }
 
 impl Reader {
     fn batch(&mut self) -> Result<Option<RecordBatch>, Error> {
+        let program = self.program.clone();
+        let mut columns = Columns::new(&program.version, &program.node);
+        while !columns.is_full() {
+            if self.done == self.frame.spans.len() && !self.refill()? {
+                break;
+            }
+            if self.done < self.frame.spans.len() {
+                columns.push(&self.frame, self.done)?;
+                self.done += 1;
+            }
+        }
+        if columns.rows() == 0 { Ok(None) } else { columns.take().map(Some) }
+    }
+
+    /// Reads the next slice; false after the last.
+    fn refill(&mut self) -> Result<bool, Error> {
         let Program { version, node, .. } = &*self.program;
         let blob = &version.types[node.type_place].blob;
         let slots = blob.directory().index.total_slots() as u32;
-        let mut columns = Columns::new(version, node);
-        let mut frame = Frame::default();
-        while self.next < slots && !columns.is_full() {
-            let end = slots.min(self.next + BATCH as u32);
-            frame.spans.clear();
-            frame.spans.extend((self.next..end).map(|ordinal| blob.span(ordinal)).filter(|span| !span.is_missing()));
-            self.next = end;
-            frame.follow(version, node, None)?;
-            (0..frame.spans.len()).try_for_each(|i| columns.push(&frame, i))?;
+        if self.next >= slots {
+            return Ok(false);
         }
-        if columns.rows() == 0 { Ok(None) } else { columns.take().map(Some) }
+        let end = slots.min(self.next.saturating_add(BATCH as u32));
+        self.frame.spans.clear();
+        self.frame.spans.extend(blob.spans(self.next..end));
+        (self.next, self.done) = (end, 0);
+        self.frame.follow(version, node, None)?;
+        Ok(true)
     }
 }
 

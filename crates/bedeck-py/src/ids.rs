@@ -10,10 +10,14 @@ use bedeck_core::directory::KeySpec;
 use bedeck_core::key::{KeyKind, MAX_KEY, parse_base62, parse_uuid};
 use bedeck_core::lookup::Keys;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyList, PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyList, PyString, PyTuple, PyType};
 
 use crate::arrow::import_array;
+
+static UUID: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// Keys in stored form, owned: ids may change or go away once the GIL is released.
 pub enum Ids {
@@ -110,7 +114,9 @@ const fn accepted(kind: KeyKind) -> &'static str {
 /// The keys of any iterable of ids, or of a column of NumPy, pandas, polars or Arrow, in which a null is a miss. What can be a key but is not well formed becomes a miss;
 /// what cannot be a key of this kind at all is a `TypeError` that names its place.
 pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
-    let mut out = Ids::new(spec, ids.len().unwrap_or(0));
+    // What is no list or tuple may say any length.
+    let exact = ids.is_exact_instance_of::<PyList>() || ids.is_exact_instance_of::<PyTuple>();
+    let mut out = Ids::new(spec, if exact { ids.len()? } else { 0 });
     if let Ok(list) = ids.cast_exact::<PyList>() {
         for (i, id) in list.iter().enumerate() {
             push(spec, &id, i, &mut out)?;
@@ -125,8 +131,12 @@ pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
         push_array(spec, &array, &mut out)?;
     } else if let Some(list) = as_list(ids)? {
         for (i, id) in list.iter().enumerate() {
-            // In a column, unlike a list, a null is how a value that is not there is written.
-            if id.is_none() { out.push_none() } else { push(spec, &id, i, &mut out)? }
+            // In a column, unlike a list, a null is how a value that is not there is written; pandas has one of its own.
+            if id.is_none() || id.get_type().name()? == "NAType" {
+                out.push_none();
+            } else {
+                push(spec, &id, i, &mut out)?;
+            }
         }
     } else {
         for (i, id) in ids.try_iter()?.enumerate() {
@@ -200,8 +210,8 @@ fn push(spec: &KeySpec, id: &Bound<'_, PyAny>, place: usize, out: &mut Ids) -> P
                 }
                 return Ok(());
             }
-            if kind == KeyKind::Uuid && id.is_instance(&id.py().import("uuid")?.getattr("UUID")?)? {
-                out.push_wide(Some(id.getattr("int")?.extract()?));
+            if kind == KeyKind::Uuid && id.is_instance(UUID.import(id.py(), "uuid", "UUID")?)? {
+                out.push_wide(Some(id.getattr(intern!(id.py(), "int"))?.extract()?));
                 return Ok(());
             }
         }
@@ -245,14 +255,14 @@ fn push_array(spec: &KeySpec, array: &ArrayRef, out: &mut Ids) -> PyResult<()> {
         };
     }
     macro_rules! bytes {
-        ($array:expr, $allowed:expr) => {
+        ($array:expr, $allowed:expr, $raw:expr) => {
             if !$allowed {
                 return Err(wrong());
             } else {
                 for bytes in $array {
                     match bytes.map(AsRef::<[u8]>::as_ref) {
                         None => out.push_none(),
-                        Some(bytes) if spec.kind == KeyKind::Uuid && bytes.len() == 16 => {
+                        Some(bytes) if $raw && spec.kind == KeyKind::Uuid && bytes.len() == 16 => {
                             out.push_wide(bytes.try_into().ok().map(u128::from_be_bytes));
                         }
                         Some(bytes) => out.push_text(spec.kind, bytes),
@@ -281,13 +291,13 @@ fn push_array(spec: &KeySpec, array: &ArrayRef, out: &mut Ids) -> PyResult<()> {
         return Ok(());
     }
     match array.data_type() {
-        DataType::Utf8 => bytes!(array.as_string::<i32>(), text),
-        DataType::LargeUtf8 => bytes!(array.as_string::<i64>(), text),
-        DataType::Utf8View => bytes!(array.as_string_view(), text),
-        DataType::Binary => bytes!(array.as_binary::<i32>(), binary),
-        DataType::LargeBinary => bytes!(array.as_binary::<i64>(), binary),
-        DataType::BinaryView => bytes!(array.as_binary_view(), binary),
-        DataType::FixedSizeBinary(_) => bytes!(array.as_fixed_size_binary(), binary),
+        DataType::Utf8 => bytes!(array.as_string::<i32>(), text, false),
+        DataType::LargeUtf8 => bytes!(array.as_string::<i64>(), text, false),
+        DataType::Utf8View => bytes!(array.as_string_view(), text, false),
+        DataType::Binary => bytes!(array.as_binary::<i32>(), binary, true),
+        DataType::LargeBinary => bytes!(array.as_binary::<i64>(), binary, true),
+        DataType::BinaryView => bytes!(array.as_binary_view(), binary, true),
+        DataType::FixedSizeBinary(_) => bytes!(array.as_fixed_size_binary(), binary, true),
         _ => return Err(wrong()),
     }
     Ok(())

@@ -7,14 +7,16 @@ use bedeck_core::key::{KeyKind, print_base62, print_uuid};
 use bedeck_core::record::{Record, Value};
 use bedeck_core::selection::{From, Node};
 use bedeck_core::text::unescape;
-use bedeck_core::time::{DAYS, civil};
+use bedeck_core::time::civil;
 use bedeck_core::types::{Scalar, Unit};
 use bedeck_core::version::Version;
 use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDate, PyDateTime, PyDict, PyList, PyString, PyTzInfo};
 
-use crate::error::{OrRaise, raise};
+use crate::error::{OrRaise, to_py};
 
 /// What a node needs in Python: interned names, and time zones, one an output each.
 pub struct Shape {
@@ -95,17 +97,31 @@ impl<'a> Level<'a> {
     ) -> PyResult<Bound<'py, PyAny>> {
         let directory = self.version.types[self.node.type_place].blob.directory();
         match self.node.outputs[place].from {
-            From::Key => key(py, &directory.key, record.key().or_raise(py)?),
+            From::Key => key(py, &directory.key, record.key().or_raise(py)?)
+                .map_err(|error| self.unsound(py, &directory.key.field, error)),
             From::Field(field) => {
                 let field = &directory.fields[field];
                 let zone = self.shape.zones[place].as_ref();
                 value(py, &field.field_type.scalar, zone, record.value(field).or_raise(py)?)
+                    .map_err(|error| self.unsound(py, &field.name, error))
             }
-            From::Keys(child) => self.links(py, frame, i, child, |at| self.referenced_key(py, frame, child, at)),
+            From::Keys(child) => self
+                .links(py, frame, i, child, |at| self.referenced_key(py, frame, child, at))
+                .map_err(|error| self.unsound(py, &self.node.outputs[place].name, error)),
             From::Through(child) => {
                 self.links(py, frame, i, child, |at| self.child(child).dict(py, &frame.links[child].frame, at))
             }
         }
+    }
+
+    /// What Python finds wrong with a stored value, as damage to its file.
+    #[cold]
+    fn unsound(&self, py: Python<'_>, field: &str, error: PyErr) -> PyErr {
+        if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyOverflowError>(py) {
+            let blob = &self.version.types[self.node.type_place].blob;
+            return to_py(py, &blob.damaged("records", &format!("field {field:?}: {error}")));
+        }
+        error
     }
 
     fn links<'py>(
@@ -165,12 +181,7 @@ pub fn key<'py>(py: Python<'py>, spec: &KeySpec, stored: &[u8]) -> PyResult<Boun
 
 #[inline(always)]
 fn string<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    match PyString::from_bytes(py, utf8) {
-        Ok(text) => Ok(text.into_any()),
-        Err(_) => {
-            Err(raise(py, "DamagedError", format!("a stored text is not UTF-8: {:?}", String::from_utf8_lossy(utf8))))
-        }
-    }
+    PyString::from_bytes(py, utf8).map(Bound::into_any)
 }
 
 #[inline(always)]
@@ -190,7 +201,7 @@ fn value<'py>(
         Value::Text(text) => string(py, &unescape(text)),
         Value::Binary(bytes) => Ok(PyBytes::new(py, bytes).into_any()),
         Value::Date(days) => {
-            let (year, month, day) = calendar(py, days)?;
+            let (year, month, day) = civil(days);
             Ok(PyDate::new(py, year as i32, month as u8, day as u8)?.into_any())
         }
         Value::Instant(ticks) => instant(py, scalar, zone, ticks),
@@ -204,14 +215,6 @@ fn value<'py>(
     }
 }
 
-/// Year, month and day; an error where no build can have written the day.
-fn calendar(py: Python<'_>, days: i64) -> PyResult<(i64, u32, u32)> {
-    if DAYS.contains(&days) {
-        return Ok(civil(days));
-    }
-    Err(raise(py, "DamagedError", format!("a stored date lies outside the years 1 to 9999: day {days} since 1970")))
-}
-
 fn instant<'py>(
     py: Python<'py>,
     scalar: &Scalar,
@@ -219,7 +222,7 @@ fn instant<'py>(
     ticks: i64,
 ) -> PyResult<Bound<'py, PyAny>> {
     let Scalar::Timestamp(unit, _) = scalar else {
-        return Err(crate::error::to_py(py, &Error::Damaged("an instant without a unit".into())));
+        return Err(to_py(py, &Error::Damaged("an instant without a unit".into())));
     };
     let micros = match unit {
         Unit::Second => i128::from(ticks) * 1_000_000,
@@ -228,7 +231,7 @@ fn instant<'py>(
         Unit::Nano => i128::from(ticks).div_euclid(1_000),
     };
     let (days, in_day) = (micros.div_euclid(86_400_000_000) as i64, micros.rem_euclid(86_400_000_000) as u64);
-    let (year, month, day) = calendar(py, days)?;
+    let (year, month, day) = civil(days);
     let seconds = in_day / 1_000_000;
     let (hour, minute, second) = ((seconds / 3600) as u8, (seconds / 60 % 60) as u8, (seconds % 60) as u8);
     let utc = zone.map(|_| PyTzInfo::utc(py)).transpose()?.map(|utc| utc.to_owned());
@@ -243,8 +246,8 @@ fn instant<'py>(
         (in_day % 1_000_000) as u32,
         utc.as_ref(),
     )?;
-    match zone {
-        None => Ok(moment.into_any()),
-        Some(zone) => moment.call_method1("astimezone", (zone,)),
+    match (zone, &utc) {
+        (Some(zone), Some(utc)) if !zone.is(utc) => moment.call_method1(intern!(py, "astimezone"), (zone,)),
+        _ => Ok(moment.into_any()),
     }
 }

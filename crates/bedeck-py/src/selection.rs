@@ -12,7 +12,7 @@ use bedeck_core::selection::Node;
 use bedeck_core::version::Version;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::answer::{Batches, Scan};
 use crate::error::{OrRaise, raise, to_py};
@@ -97,6 +97,7 @@ impl Compiled {
     fn each(
         &self,
         py: Python<'_>,
+        node: &Node,
         ids: &Bound<'_, PyAny>,
         missing: &str,
         deadline: Option<f64>,
@@ -106,7 +107,7 @@ impl Compiled {
         let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
         let keys = self.parse(ids)?;
         let done: Result<(), Failure> = keys.with(|keys| {
-            decorate::decorate(&program.version, &program.node, keys, missing, deadline, |start, frame| {
+            decorate::decorate(&program.version, node, keys, missing, deadline, |start, frame| {
                 if start > 0 {
                     py.detach(|| {});
                     py.check_signals().map_err(Failure::Python)?;
@@ -124,10 +125,10 @@ impl Compiled {
         match stop {
             Stop::Failed(error) => to_py(py, &error),
             Stop::Missing(place) => {
-                let shown = ids
-                    .get_item(place)
-                    .and_then(|id| id.repr())
-                    .map_or_else(|_| "the id".to_owned(), |id| id.to_string());
+                // Of a list or a tuple alone it is sure that asking for an item gives the item, and does nothing else.
+                let exact = ids.is_exact_instance_of::<PyList>() || ids.is_exact_instance_of::<PyTuple>();
+                let shown = if exact { ids.get_item(place).and_then(|id| id.repr()).ok() } else { None };
+                let shown = shown.map_or_else(|| "it".to_owned(), |id| id.to_string());
                 let name = &self.0.version.types[self.0.node.type_place].name;
                 raise(
                     py,
@@ -151,7 +152,7 @@ impl Compiled {
     ) -> PyResult<Bound<'py, PyList>> {
         let out = PyList::empty(py);
         let level = self.0.level();
-        self.each(py, ids, missing, deadline, |frame| {
+        self.each(py, &self.0.node, ids, missing, deadline, |frame| {
             (0..frame.spans.len()).try_for_each(|i| out.append(level.dict(py, frame, i)?))
         })?;
         Ok(out)
@@ -194,7 +195,7 @@ impl Compiled {
         let program = &*self.0;
         let mut columns = Columns::new(&program.version, &program.node);
         let mut batches = Vec::new();
-        self.each(py, ids, missing, deadline, |frame| {
+        self.each(py, &self.0.node, ids, missing, deadline, |frame| {
             for i in 0..frame.spans.len() {
                 columns.push(frame, i).or_raise(py)?;
                 if columns.is_full() {
@@ -218,28 +219,17 @@ impl Compiled {
         deadline: Option<f64>,
     ) -> PyResult<Bound<'py, PyList>> {
         let out = PyList::empty(py);
-        let missing_kind = missing_from(missing)?;
-        let deadline = deadline_in(deadline)?;
-        let keys = self.parse(ids)?;
-        let program = &*self.0;
         // Only the records themselves are looked up: what they refer to is followed when it is asked for.
-        let bare = Node { type_place: program.node.type_place, outputs: Vec::new(), children: Vec::new() };
-        let done: Result<(), Failure> = keys.with(|keys| {
-            decorate::decorate(&program.version, &bare, keys, missing_kind, deadline, |_, frame| {
-                for span in &frame.spans {
-                    let item = if span.is_missing() {
-                        py.None()
-                    } else {
-                        Record::new(self.0.clone(), *span).into_pyobject(py)?.into_any().unbind()
-                    };
-                    out.append(item)?;
+        let bare = Node { type_place: self.0.node.type_place, outputs: Vec::new(), children: Vec::new() };
+        self.each(py, &bare, ids, missing, deadline, |frame| {
+            for span in &frame.spans {
+                if span.is_missing() {
+                    out.append(py.None())?;
+                } else {
+                    out.append(Record::new(self.0.clone(), *span))?;
                 }
-                Ok(())
-            })
-        });
-        done.map_err(|failure| match failure {
-            Failure::Stop(stop) => self.stopped(py, ids, stop),
-            Failure::Python(error) => error,
+            }
+            Ok(())
         })?;
         Ok(out)
     }

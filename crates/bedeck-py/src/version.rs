@@ -9,8 +9,9 @@ use bedeck_core::selection::Node;
 use bedeck_core::version::{self, TypeEntry};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 
-use crate::error::OrRaise;
+use crate::error::{OrRaise, to_py};
 use crate::objects::{Shape, key};
 use crate::selection::{Compiled, Program};
 
@@ -37,11 +38,14 @@ impl Version {
     /// Those whose file names are in `verify` are checked against their checksums first, on `threads` threads.
     #[staticmethod]
     fn open(py: Python<'_>, blobs: PathBuf, entries: &str, verify: Vec<String>, threads: usize) -> PyResult<Self> {
-        let entries: Vec<TypeEntry> =
-            serde_json::from_str(entries).map_err(|e| Error::Damaged(format!("manifest: {e}"))).or_raise(py)?;
+        let entries: Vec<TypeEntry> = serde_json::from_str(entries)
+            .map_err(|e| {
+                Error::Damaged(format!("the manifest does not describe the blobs in {}: {e}", blobs.display()))
+            })
+            .or_raise(py)?;
         let opened = py.detach(|| {
             version::Version::open(&blobs, entries.clone(), |map, sums| {
-                if verify.contains(&sums.name) { sums.verify(map, threads, &|_| {}) } else { Ok(()) }
+                if verify.contains(&sums.name) { sums.verify(map, threads) } else { Ok(()) }
             })
         });
         Ok(Self { version: Arc::new(opened.or_raise(py)?), entries })
@@ -86,8 +90,9 @@ impl Version {
         self.version.types.iter().map(|t| t.blob.map().len() as u64).sum()
     }
 
-    /// For each type: its name, the bytes of its file, and how many of them are in the page cache.
-    fn residency(&self, py: Python<'_>) -> Vec<(String, u64, u64)> {
+    /// For each type: its name, the bytes of its file, and how many of them are in the page cache; `None` where the
+    /// system does not tell this user.
+    fn residency(&self, py: Python<'_>) -> Vec<(String, u64, Option<u64>)> {
         py.detach(|| {
             self.version
                 .types
@@ -118,7 +123,7 @@ impl Version {
     fn verify(&self, py: Python<'_>, threads: usize) -> PyResult<()> {
         let check = || -> Result<()> {
             self.version.types.iter().try_for_each(|t| match self.entries.iter().find(|e| e.name == t.name) {
-                Some(entry) => entry.blob.verify(t.blob.map(), threads, &|_| {}),
+                Some(entry) => entry.blob.verify(t.blob.map(), threads),
                 None => Ok(()),
             })
         };
@@ -150,7 +155,7 @@ impl Keys {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let blob = &self.version.types[self.place].blob;
         let slots = blob.directory().index.total_slots() as u32;
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self.state.lock_py_attached(py).unwrap_or_else(std::sync::PoisonError::into_inner);
         loop {
             if let Some(next) = state.1.next() {
                 return Ok(Some(next));
@@ -158,14 +163,13 @@ impl Keys {
             if state.0 >= slots {
                 return Ok(None);
             }
-            let end = slots.min(state.0 + BATCH as u32);
+            let end = slots.min(state.0.saturating_add(BATCH as u32));
             let mut keys = Vec::with_capacity(BATCH);
-            for ordinal in state.0..end {
-                let span = blob.span(ordinal);
-                if !span.is_missing() {
-                    let stored = blob.record(span).and_then(|record| record.key().map(<[u8]>::to_vec)).or_raise(py)?;
-                    keys.push(key(py, &blob.directory().key, &stored)?.unbind());
-                }
+            for span in blob.spans(state.0..end) {
+                let stored = blob.record(span).and_then(|record| record.key().map(<[u8]>::to_vec)).or_raise(py)?;
+                let spec = &blob.directory().key;
+                let unsound = |error| to_py(py, &blob.damaged("records", &format!("field {:?}: {error}", spec.field)));
+                keys.push(key(py, spec, &stored).map_err(unsound)?.unbind());
             }
             *state = (end, keys.into_iter());
         }
