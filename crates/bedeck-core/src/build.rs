@@ -170,8 +170,8 @@ impl Builder {
         let forms: Vec<Option<KeyForm>> = schema.fields().iter().map(|f| key_form(f.data_type())).collect();
         let names = std::iter::once(&spec.key.field).chain(spec.fields.iter().map(|f| &f.name));
         let is_key = std::iter::once(true).chain(spec.fields.iter().map(|f| f.reference.is_some()));
-        let pairs = input.forms.iter().zip(&forms).zip(names.zip(is_key));
-        if let Some((_, (field, _))) = pairs.filter(|((before, now), (_, is_key))| *is_key && before != now).next() {
+        let mut pairs = input.forms.iter().zip(&forms).zip(names.zip(is_key));
+        if let Some((_, (field, _))) = pairs.find(|((before, now), (_, is_key))| *is_key && before != now) {
             return Err(Error::Schema(format!(
                 "{origin}: type {name:?}, field {field:?}: its keys are of another Arrow type than in {}",
                 input.origins[0]
