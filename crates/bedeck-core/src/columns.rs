@@ -9,9 +9,8 @@ use rustc_hash::FxHashMap;
 
 use crate::directory::KeySpec;
 use crate::error::{Error, Result};
-use crate::gather::Frame;
+use crate::gather::{Frame, Links, Named};
 use crate::key::{KeyKind, print_base62, print_uuid};
-use crate::locator::Span;
 use crate::record::Value;
 use crate::selection::{From, Node, Output};
 use crate::text::unescape;
@@ -317,7 +316,7 @@ fn push(version: &Version, node: &Node, frame: &Frame, i: usize, columns: &mut [
                 let through = output.from == From::Through(child);
                 let each = |column: &mut Column, at: usize| match through {
                     true => push_struct(version, &node.children[child].node, &frame.links[child].frame, at, column),
-                    false => push_key(version, node, child, frame.links[child].frame.spans[at], column),
+                    false => push_key(version, node, child, &frame.links[child], at, column),
                 };
                 if node.children[child].list {
                     column.list(|items| places.into_iter().try_for_each(|at| each(items, at)))?;
@@ -342,23 +341,13 @@ fn push_struct(version: &Version, node: &Node, frame: &Frame, at: usize, column:
     }
 }
 
-fn push_key(version: &Version, node: &Node, child: usize, span: Span, column: &mut Column) -> Result<()> {
-    let blob = &version.types[node.type_place].blob;
-    let target = &version.types[node.children[child].node.type_place].blob;
-    let field = &blob.directory().fields[node.children[child].field];
-    match (span.dangling(), field.dangling) {
-        (Some(place), Some(table)) => {
-            let text = blob.entry(table, place)?;
-            if target.directory().key.kind == KeyKind::Int {
-                column.key(&target.directory().key, text)
-            } else {
-                column.blob(text)
-            }
-        }
-        _ if span.is_missing() => {
+fn push_key(version: &Version, node: &Node, child: usize, links: &Links, at: usize, column: &mut Column) -> Result<()> {
+    match links.named(version, node, child, at)? {
+        (_, Named::Nothing) => {
             column.null();
             Ok(())
         }
-        _ => column.key(&target.directory().key, target.record(span)?.key()?),
+        (spec, Named::Stored(stored)) => column.key(spec, stored),
+        (_, Named::Text(text)) => column.blob(text),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use crate::directory::KeySpec;
 use crate::error::{Error, Result};
+use crate::key::KeyKind;
 use crate::locator::{Span, line_of};
 use crate::lookup::prefetch_record;
 use crate::prefetch::prefetch;
@@ -43,7 +45,43 @@ impl Span {
     }
 }
 
+/// The key that one place of a reference names.
+#[derive(Debug, Clone, Copy)]
+pub enum Named<'a> {
+    /// None: the item is null.
+    Nothing,
+    /// A key in stored form.
+    Stored(&'a [u8]),
+    /// A key without a record, in text form.
+    Text(&'a [u8]),
+}
+
 impl Links {
+    /// The key at place `at` of child `child` of `node`, whose links these are, and how keys of its type are stored.
+    #[inline]
+    pub fn named<'a>(
+        &self,
+        version: &'a Version,
+        node: &Node,
+        child: usize,
+        at: usize,
+    ) -> Result<(&'a KeySpec, Named<'a>)> {
+        let span = self.frame.spans[at];
+        let blob = &version.types[node.type_place].blob;
+        let target = &version.types[node.children[child].node.type_place].blob;
+        let spec = &target.directory().key;
+        let dangling = blob.directory().fields[node.children[child].field].dangling;
+        let named = match (span.dangling(), dangling) {
+            (Some(place), Some(table)) => match (spec.kind, blob.entry(table, place)?) {
+                (KeyKind::Int | KeyKind::Bytes, stored) => Named::Stored(stored),
+                (_, text) => Named::Text(text),
+            },
+            _ if span.is_missing() => Named::Nothing,
+            _ => Named::Stored(target.record(span)?.key()?),
+        };
+        Ok((spec, named))
+    }
+
     /// The places in the frame of parent `i`; `None` where its field is null. A reference that is no list has one place for every parent.
     #[inline(always)]
     pub fn of(&self, i: usize) -> Option<std::ops::Range<usize>> {

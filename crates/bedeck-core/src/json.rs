@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::directory::{Field, KeySpec};
 use crate::error::Result;
-use crate::gather::Frame;
+use crate::gather::{Frame, Named};
 use crate::key::{KeyKind, print_base62, print_uuid};
 use crate::record::Value;
 use crate::selection::{Form, From, Node};
@@ -48,12 +48,14 @@ pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out
         match output.from {
             From::Field(field) => write_value(&directory.fields[field], record.value(&directory.fields[field])?, out),
             From::Key => write_key(&directory.key, record.key()?, out),
-            From::Keys(child) => {
-                let field = &directory.fields[node.children[child].field];
-                write_links(node, frame, i, child, out, |at, out| {
-                    write_referenced_key(version, node, frame, child, at, field, out)
-                })?;
-            }
+            From::Keys(child) => write_links(node, frame, i, child, out, |at, out| {
+                match frame.links[child].named(version, node, child, at)? {
+                    (_, Named::Nothing) => out.extend_from_slice(b"null"),
+                    (spec, Named::Stored(stored)) => write_key(spec, stored, out),
+                    (_, Named::Text(text)) => write_text(text, out),
+                }
+                Ok(())
+            })?,
             From::Through(child) => {
                 let next = &node.children[child].node;
                 write_links(node, frame, i, child, out, |at, out| {
@@ -97,33 +99,6 @@ fn write_links(
         each(at, out)?;
     }
     out.push(b']');
-    Ok(())
-}
-
-fn write_referenced_key(
-    version: &Version,
-    node: &Node,
-    frame: &Frame,
-    child: usize,
-    at: usize,
-    field: &Field,
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    let span = frame.links[child].frame.spans[at];
-    let target = &version.types[node.children[child].node.type_place].blob;
-    let spec = &target.directory().key;
-    match (span.dangling(), field.dangling) {
-        (Some(place), Some(table)) => {
-            let text = version.types[node.type_place].blob.entry(table, place)?;
-            if matches!(spec.kind, KeyKind::Int | KeyKind::Bytes) {
-                write_key(spec, text, out)
-            } else {
-                write_text(text, out)
-            }
-        }
-        _ if span.is_missing() => out.extend_from_slice(b"null"),
-        _ => write_key(spec, target.record(span)?.key()?, out),
-    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use bedeck_core::directory::KeySpec;
 use bedeck_core::error::Error;
-use bedeck_core::gather::Frame;
+use bedeck_core::gather::{Frame, Named};
 use bedeck_core::key::{KeyKind, print_base62, print_uuid};
 use bedeck_core::record::{Record, Value};
 use bedeck_core::selection::{From, Node};
@@ -152,17 +152,10 @@ impl<'a> Level<'a> {
         child: usize,
         at: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let span = frame.links[child].frame.spans[at];
-        let blob = &self.version.types[self.node.type_place].blob;
-        let target = &self.version.types[self.node.children[child].node.type_place].blob;
-        let spec = &target.directory().key;
-        match (span.dangling(), blob.directory().fields[self.node.children[child].field].dangling) {
-            (Some(place), Some(table)) => match (spec.kind, blob.entry(table, place).or_raise(py)?) {
-                (KeyKind::Int | KeyKind::Bytes, stored) => key(py, spec, stored),
-                (_, text) => string(py, text),
-            },
-            _ if span.is_missing() => Ok(py.None().into_bound(py)),
-            _ => key(py, spec, target.record(span).or_raise(py)?.key().or_raise(py)?),
+        match frame.links[child].named(self.version, self.node, child, at).or_raise(py)? {
+            (_, Named::Nothing) => Ok(py.None().into_bound(py)),
+            (spec, Named::Stored(stored)) => key(py, spec, stored),
+            (_, Named::Text(text)) => string(py, text),
         }
     }
 }
