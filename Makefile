@@ -19,16 +19,16 @@ help: ## List the targets
 
 venv: $(TOOLS) ## Make .venv with the Python tools of requirements-dev.lock
 
-build: $(CORE) ## Compile the core and install bedeck into .venv, editable
+build: need-cargo $(CORE) ## Compile the core and install bedeck into .venv, editable
 
-demo: $(CORE) ## Synthesise a catalogue, build it, decorate playlists, compare with a dict
+demo: need-cargo $(CORE) ## Synthesise a catalogue, build it, decorate playlists, compare with a dict
 	$(BIN)/bedeck demo
 
-test: $(CORE) need-cargo ## Run the tests of the Rust core, then those of the Python package
+test: need-cargo $(CORE) ## Run the tests of the Rust core, then those of the Python package
 	cargo test --release --locked --package bedeck-core
 	$(BIN)/python -m pytest
 
-check: $(TOOLS) need-cargo ## Check form, lints and types of everything
+check: need-cargo $(TOOLS) ## Check form, lints and types of everything
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
 		echo "make: rustfmt or clippy is missing. Install both:  rustup component add rustfmt clippy" >&2; \
 		echo "      without rustup, on Debian and Ubuntu:  sudo apt-get install rustfmt rust-clippy" >&2; exit 1; }
@@ -38,7 +38,7 @@ check: $(TOOLS) need-cargo ## Check form, lints and types of everything
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(CORE) ## Measure bedeck against its rivals on this machine
+bench: need-cargo $(CORE) ## Measure bedeck against its rivals on this machine
 	$(BIN)/python -m benchmarks
 
 lock: need-python ## Write requirements-dev.lock anew from pyproject.toml, with the newest versions
@@ -54,7 +54,6 @@ $(TOOLS): requirements-dev.lock
 	@touch $@
 
 $(CORE): $(TOOLS) $(CORE_SOURCES)
-	@$(MAKE) --no-print-directory need-cargo
 	env -u CONDA_PREFIX VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/maturin develop --release
 	@touch $@
 
@@ -62,7 +61,7 @@ need-python:
 	@test -n "$(PYTHON)" || { \
 		echo "make: Python 3.11 or newer is missing. On Debian 12, Ubuntu 24.04 and newer:  sudo apt-get install python3 python3-venv" >&2; \
 		echo "      on macOS:  brew install python     one that lies elsewhere:  make PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "make: $(PYTHON) is not a Python 3.11 or newer. Name one that is:  make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "make: $(PYTHON) has no venv module. On Debian and Ubuntu:  sudo apt-get install python3-venv" >&2; \

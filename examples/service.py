@@ -1,30 +1,45 @@
 """A service that answers from a store, with the standard library alone: python examples/service.py STORE [PORT].
 
 GET /<type>?ids=a,b&fields=title,artists.name answers a JSON array with a place for each id. A WSGI application, so it
-runs as it is under gunicorn and others. For types whose keys are text.
+runs as it is under gunicorn and others. For types whose keys are text. SIGHUP moves it to the newest version.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 from wsgiref.simple_server import make_server
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import bedeck
 
 BUDGET = 0.05  # seconds a request
 
 
-def service(catalogue: bedeck.Catalogue) -> WSGIApplication:
-    """The application that answers from ``catalogue``."""
+class Service:
+    """The application that answers from the store at ``store``."""
 
-    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Move to the newest version. Requests that have begun end at theirs; nothing is to be closed.
+
+        Raises `bedeck.StoreError` where there is none to move to; the service then stays where it is.
+        """
+        newest = bedeck.open(self._store)
+        newest.warm()
+        self.catalogue = newest
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        """Answer one request, all of it from one version."""
         deadline = time.monotonic() + BUDGET
         query = parse_qs(environ.get("QUERY_STRING", ""))
         ids, fields = (query[name][0].split(",") if name in query else None for name in ("ids", "fields"))
         try:
-            with catalogue.view() as view:
+            with self.catalogue.view() as view:
                 body = view[environ["PATH_INFO"].strip("/")].decorate_json(ids or [], fields, deadline=deadline)
         except (bedeck.SelectionError, TypeError) as error:
             return _refuse(start, "400 Bad Request", error)
@@ -33,20 +48,25 @@ def service(catalogue: bedeck.Catalogue) -> WSGIApplication:
         start("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
 
-    return answer
-
 
 def _refuse(start: Callable[..., object], status: str, error: Exception) -> Iterable[bytes]:
     start(status, [("Content-Type", "text/plain; charset=utf-8")])
     return [f"{error}\n".encode()]
 
 
+def _refresh(service: Service) -> None:
+    try:
+        service.refresh()
+    except bedeck.StoreError as error:
+        print(error, file=sys.stderr)
+
+
 def main() -> None:
     """Open and warm the store, then serve it on this host."""
-    catalogue = bedeck.open(sys.argv[1])
-    catalogue.warm()
-    with make_server("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 8000, service(catalogue)) as server:  # noqa: PLR2004
-        print(f"{catalogue!r} on http://127.0.0.1:{server.server_port}", flush=True)
+    service = Service(sys.argv[1])
+    signal.signal(signal.SIGHUP, lambda *_: _refresh(service))
+    with make_server("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 8000, service) as server:  # noqa: PLR2004
+        print(f"{service.catalogue!r} on http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()
 
 

@@ -645,3 +645,18 @@ def test_a_build_that_fails_leaves_the_store_as_it_was(tmp_path: Path):
             bedeck.build(schema, store, {"a": failing})
         assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
     assert bedeck.open(store)["a"].decorate([1, 2]) == [{"n": 1}, None]
+
+
+@pytest.mark.parametrize(
+    ("schema", "threads", "error", "why"),
+    [
+        ({"a": Type("id")}, None, TypeError, "schema: a Schema or the path of a catalogue.toml is expected, not dict"),
+        (Schema({"a": Type("id")}), 0, ValueError, "threads=0: at least one"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(
+    schema: Any, threads: int | None, error: type[Exception], why: str, tmp_path: Path
+):
+    with pytest.raises(error, match=f"^{why}"):
+        bedeck.build(schema, tmp_path / "store", {"a": [{"id": 1}]}, threads=threads)
+    assert not (tmp_path / "store").exists()

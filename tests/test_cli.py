@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,12 @@ def python(code: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, timeout=120)  # noqa: S603 - our own
 
 
+def shell(command: str) -> subprocess.CompletedProcess[bytes]:
+    """bedeck as run by a shell, for the sake of its redirections."""
+    line = f"{shlex.quote(sys.executable)} -m bedeck {command}"
+    return subprocess.run(["/bin/sh", "-c", line], check=False, capture_output=True, timeout=120)  # noqa: S603 - our own
+
+
 # The manual
 
 
@@ -208,7 +215,9 @@ def test_build_json_is_as_documented(tmp_path: Path):
     assert facts["version"] == 1
     assert facts["bytes"] == sum(of["bytes"] for of in facts["types"].values())
     assert facts["types"]["track"]["dangling"] == {"artist_ids": {"references": 1, "keys": 1}}
-    assert "dangling: track.artist_ids refers 1 times to 1 keys" in ok("build", catalogue, tmp_path / "store")
+    assert "dangling: track.artist_ids: 1 reference to 1 key without a record" in ok(
+        "build", catalogue, tmp_path / "store"
+    )
     assert bedeck.open(tmp_path / "store").version == 2
 
 
@@ -235,6 +244,19 @@ def test_build_refuses_a_wrong_schema(tmp_path: Path):
     assert not (tmp_path / "store").exists()
 
 
+def test_build_says_what_to_name_instead(store: Path, tmp_path: Path):
+    assert refused(2, "build", store, tmp_path / "x") == f"{store} is a folder: name its catalogue.toml"
+    catalogue = write_catalogue(tmp_path, track=SOURCES["track"], artist=SOURCES["artist"])
+    assert refused(5, "build", catalogue, catalogue) == f"{catalogue} is a file: name a new or an empty folder"
+
+
+def test_synth_does_not_overwrite_another_catalogue(tmp_path: Path):
+    catalogue = write_catalogue(tmp_path)
+    before = catalogue.read_bytes()
+    assert str(catalogue) in refused(5, "synth", tmp_path, "--tracks", 1)
+    assert catalogue.read_bytes() == before
+
+
 def test_synth_refuses_a_folder_it_cannot_make(tmp_path: Path):
     (tmp_path / "file").touch()
     assert str(tmp_path / "file") in refused(5, "synth", tmp_path / "file", "--tracks", 1)
@@ -247,7 +269,11 @@ def test_info_for_people(store: Path):
     text = ok("info", store)
     assert text.startswith(f"{store}: version 3 of music, ")
     assert re.search(r"^track: 2 records in [0-9.]+ kB, [0-9.,]+ bytes a record$", text, re.MULTILINE)
-    assert re.search(r"^  key id \(base62\); index [0-9.]+ bits a key, [0-9.]+ % holes$", text, re.MULTILINE)
+    assert re.search(
+        r"^  key id \(base62\); index [0-9.]+ bits a key, [0-9.]+ % holes \(fixed costs of a small store\)$",
+        text,
+        re.MULTILINE,
+    )
     assert re.search(r"^  artist_ids +list<reference> +artists -> artist +[0-9,]+ +[0-9.]+ +0$", text, re.MULTILINE)
     assert re.search(r"^  title +string +[0-9,]+ +[0-9.]+ +1$", text, re.MULTILINE)
     assert text.count("  sections: pilots ") == 4
@@ -306,6 +332,14 @@ def test_a_foreign_manifest_is_a_format_error(store: Path, tmp_path: Path):
 
     entry.write_bytes(line + f"\nblake3:{blake3(line)}\n".encode())
     assert "upgrade" in refused(3, "info", tmp_path / "store")
+
+
+def test_hints_are_at_options(store: Path, tmp_path: Path):
+    shutil.copytree(store, tmp_path / "store")
+    next((tmp_path / "store" / "blobs").glob("track-*")).unlink()
+    line = refused(1, "info", tmp_path / "store")
+    assert "--version" in line
+    assert "version=" not in line
 
 
 # get
@@ -421,6 +455,21 @@ def test_decorate_drops_or_refuses_missing_ids(store: Path):
     assert "seven" in refused(1, "decorate", store, "thing", "seven", "--missing", "error")
 
 
+@pytest.mark.parametrize("format_", ["json", "ndjson"])
+@pytest.mark.parametrize("gone", ["12", "twelve"])
+def test_a_refused_id_is_told_by_its_place(store: Path, format_: str, gone: str):
+    result = run("decorate", store, "thing", "8", "8", gone, "--missing", "error", "--format", format_)
+    shown = repr(12) if gone == "12" else repr(gone)
+    assert result.exit_code == 1
+    assert result.stderr == f'bedeck: ids[2]: {shown} is not in type "thing"; --missing null or drop lets it pass\n'
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_id(store: Path):
+    stdin = "\ufeff".encode() + f"{ONE}\n\ufeff{TWO}\n".encode()
+    answer = json.loads(ok("decorate", store, "track", "-", "--fields", "id", stdin=stdin))
+    assert answer == [{"id": ONE}, None]
+
+
 def test_decorate_of_nothing(store: Path):
     assert ok("decorate", store, "track", "-", stdin=b"") == "[]\n"
 
@@ -447,6 +496,9 @@ def test_decorate_many(store: Path):
         (["decorate", "s", "track", "x", "--missing", "ignore"], "--missing"),
         (["decorate", "s", "track", "x", "--format", "ndjson", "--json"], "ndjson"),
         (["get", "s", "track"], "KEY"),
+        (["decorate", "s", "track", "x", "--fields", ""], "--fields"),
+        (["decorate", "s", "track", "x", "--fields", "title,"], "--fields"),
+        (["decorate", "s", "track", "x", "--fields", "a\rb"], "--fields"),
     ],
 )
 def test_wrong_usage_ends_with_2(args: list[str], told: str):
@@ -529,7 +581,21 @@ def test_a_full_disk_is_told(store: Path, verb: tuple[str, ...]):
     with Path("/dev/full").open("wb") as full:
         done = process(verb[0], store, *verb[1:], capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 5
-    assert re.fullmatch(rb"bedeck: [^\n]*No space left[^\n]*\n", done.stderr), done.stderr
+    assert re.fullmatch(rb"bedeck: standard output: No space left[^\n]*\n", done.stderr), done.stderr
+
+
+def test_standard_output_that_is_closed_is_no_trouble(store: Path):
+    done = shell(f"info {store} >&-")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert shell(f"decorate {store} thing 8 >&- 2>&-").returncode == 0
+    assert shell(f"info {store}/nowhere 2>&-").returncode == 1
+
+
+@pytest.mark.parametrize("format_", ["json", "ndjson"])
+def test_standard_input_that_is_closed_is_told(store: Path, format_: str):
+    done = shell(f"decorate {store} thing - --format {format_} <&-")
+    assert (done.returncode, done.stdout) == (5, b"")
+    assert done.stderr == b"bedeck: standard input is closed, and - stands for its lines\n"
 
 
 def test_ctrl_c_ends_with_130():

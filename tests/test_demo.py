@@ -67,7 +67,7 @@ def test_it_tells_what_it_does_then_a_playlist_then_the_comparison_then_where_to
         r"\n  100 tracks as JSON, p50 +[0-9,]+ us +[0-9,]+ us +[0-9,.]+ x",
         r"made by (orjson|json);",
         r"not measured.*\n +dict +bedeck",
-        r"with 100 M tracks",
+        r"memory of 8 processes",
         r"\n  \S.* info ",
         r"README\.md",
     ]
@@ -208,6 +208,12 @@ def test_arithmetic_is_right(kept: Kept):
     ]
 
 
+def test_few_tracks_say_nothing_of_many(kept: Kept):
+    _, told, facts = kept
+    assert "100 M" not in told
+    assert "100 M" in "".join(arithmetic({**facts, "tracks": 100_000}))
+
+
 @pytest.mark.parametrize("after", ["made up", "built", "decorated"])
 def test_ctrl_c_ends_all_of_it_at_once_and_leaves_nothing(tmp_path: Path, after: str):
     command = [sys.executable, "-m", "bedeck", "demo", "--tracks", "20000"]
@@ -221,4 +227,20 @@ def test_ctrl_c_ends_all_of_it_at_once_and_leaves_nothing(tmp_path: Path, after:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         assert process.wait(timeout=120) == 130
         assert process.stderr.read().strip() == b""
+    assert list(tmp_path.glob("bedeck-demo-*")) == []
+
+
+@pytest.mark.parametrize("after", ["made up", "decorated"])
+def test_sigterm_ends_it_and_leaves_nothing(tmp_path: Path, after: str):
+    command = [sys.executable, "-m", "bedeck", "demo", "--tracks", "20000"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(  # noqa: S603 - our own
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert any(after.encode() in line for line in process.stdout)
+        process.terminate()
+        assert process.wait(timeout=120) == 143
+        assert process.stderr.read().strip() == b""  # to its end: the sides are gone as well
     assert list(tmp_path.glob("bedeck-demo-*")) == []

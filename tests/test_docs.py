@@ -1,16 +1,19 @@
 """README, docs and examples: what they show is run, what they state is so, and nothing public is left out of them.
 
 Of each document, in order and in one folder of its own: `python` is executed, `pycon` is a doctest, `sh` has its bedeck
-commands run and its make targets looked up, `toml` is read as a catalogue and lies there as catalogue.toml. A block that
-is neither this nor data fails, unless `<!-- not run: why -->` stands in front of it. docs/cli.md has its tests in test_cli.py.
+commands run and its make targets looked up, `toml` is read as a catalogue and lies there as catalogue.toml. A block
+that is neither this nor data fails, unless `<!-- not run: why -->` stands in front of it. docs/cli.md has its tests in
+test_cli.py.
 """
 
 import doctest
 import json
 import math
+import os
 import random
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -371,12 +374,12 @@ def test_the_example_of_a_playlist():
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[str]:
+def serving(store: Path) -> Iterator[tuple[str, int]]:
     command = [sys.executable, str(EXAMPLES / "service.py"), str(store), "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:  # noqa: S603 - our own
         try:
             assert server.stdout is not None
-            yield server.stdout.readline().split()[-1]
+            yield server.stdout.readline().split()[-1], server.pid
         finally:
             server.terminate()
 
@@ -391,8 +394,16 @@ def get(address: str) -> tuple[int, str]:
 
 
 def test_the_example_of_a_service(tmp_path: Path):
-    bedeck.build(Schema({"track": Type("id")}), tmp_path / "store", {"track": [{"id": "t1", "title": "One"}]})
-    with serving(tmp_path / "store") as address:
+    schema, store = Schema({"track": Type("id")}), tmp_path / "store"
+    bedeck.build(schema, store, {"track": [{"id": "t1", "title": "One"}]})
+    with serving(store) as (address, process):
         assert get(f"{address}/track?ids=t1,t2&fields=id,title") == (200, '[{"id":"t1","title":"One"},null]')
         assert get(f"{address}/track?ids=t1&fields=titel")[0] == 400
         assert get(f"{address}/album?ids=t1") == (400, "there is no type 'album'; the catalogue has track\n")
+        bedeck.build(schema, store, {"track": [{"id": "t1", "title": "Two"}]})
+        one, two = (200, '[{"title":"One"}]'), (200, '[{"title":"Two"}]')
+        assert get(f"{address}/track?ids=t1") == one
+        os.kill(process, signal.SIGHUP)
+        while (answer := get(f"{address}/track?ids=t1")) == one:
+            pass
+        assert answer == two

@@ -384,3 +384,15 @@ def test_an_answer_in_arrow_can_be_taken_more_than_once(tracks: Records):
     del answer
     gc.collect()
     assert reader.schema.names == ["id", "artists"]
+
+
+def test_arguments_of_other_types_are_named(tracks: Records):
+    anything: Any = tracks
+    with pytest.raises(TypeError, match=r'^fields are names, not a list: select\("a", "b"\)$'):
+        anything.select(["title"])
+    for fields, why in (([1], "int"), (["title", ["id"]], "list"), ([None], "NoneType")):
+        with pytest.raises(TypeError, match=rf"^fields\[{len(fields) - 1}\]: a name is text, not {why}$"):
+            anything.decorate(["t1"], fields)
+    for call in (anything.decorate, anything.decorate_json, anything.decorate_arrow, tracks.select("title").records):
+        with pytest.raises(TypeError, match=r"^deadline='x': a time of time\.monotonic\(\)"):
+            call(["t1"], deadline="x")

@@ -357,7 +357,9 @@ def test_whole_floats_refer_if_that_is_declared(values: list[object], declared: 
     table = pa.table({"id": [1, 2], "x": values})
     references = {"albums": Reference("x", "album")}
     assert refusal(SchemaError, table, Type("id", references=references)).count(f'declare it "{declared}"') == 1
-    assert column(table["x"].combine_chunks(), Type("id", fields={"x": declared}, references=references)).null_count == 1
+    assert (
+        column(table["x"].combine_chunks(), Type("id", fields={"x": declared}, references=references)).null_count == 1
+    )
 
 
 def test_csv_is_told_the_way_in(tmp_path: Path):

@@ -136,6 +136,13 @@ class TestFiles:
             synth(tmp_path, 500)
         assert names(tmp_path) == ["tracks-00001.parquet"]
 
+    def test_do_not_replace_a_catalogue_of_something_else(self, tmp_path: Path):
+        (tmp_path / "catalogue.toml").write_text('namespace = "mine"\n')
+        with pytest.raises(FileExistsError, match=r"catalogue\.toml is not one of bedeck\.synth: name another folder"):
+            synth(tmp_path, 500)
+        assert (tmp_path / "catalogue.toml").read_text() == 'namespace = "mine"\n'
+        assert names(tmp_path) == ["catalogue.toml"]
+
     def test_of_a_run_cut_short_are_no_catalogue(self, tmp_path: Path):
         def stop(*_: int) -> None:
             raise KeyboardInterrupt

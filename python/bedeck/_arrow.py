@@ -256,7 +256,8 @@ def _resolve_key(key: Key, arrow_type: pa.DataType) -> tuple[FieldType, str | No
     if kind == "uuid" and types.is_fixed_size_binary(arrow_type) and arrow_type.byte_width == UUID_BYTES:
         values = FieldType("string")
     if values is None or values.item is not None:
-        raise SchemaError(f'key "{key.field}": {arrow_type} is no key: a key is text, an integer or bytes')
+        way_out = "; cast it to int64 if these are whole numbers" if types.is_floating(arrow_type) else ""
+        raise SchemaError(f'key "{key.field}": {arrow_type} is no key: a key is text, an integer or bytes{way_out}')
     if kind is not None and values.kind not in KEY_TYPES[kind]:
         raise SchemaError(f'key "{key.field}": declared {kind}, but the column is {arrow_type}: declare what it is')
     return values, kind or {"int64": "int", "uint64": "int", "binary": "bytes"}.get(values.kind)
@@ -283,7 +284,10 @@ def _check_zone(name: str | None) -> None:
 def _resolve_reference(arrow_type: pa.DataType, values: FieldType) -> FieldType:
     keys = _key_type(values)
     if keys is None:
-        raise SchemaError(f"{arrow_type} holds no keys to refer with: a key is text, an integer or bytes")
+        whole = ""
+        if (values.item or values).kind in ("float32", "float64"):  # what pandas makes of integers with gaps
+            whole = f'; declare it "{"list<int64>" if values.item else "int64"}" if these are whole numbers'
+        raise SchemaError(f"{arrow_type} holds no keys to refer with: a key is text, an integer or bytes{whole}")
     return keys
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bedeck._core import Builder
 from bedeck.errors import SchemaError, SourceError
@@ -14,14 +14,21 @@ from bedeck.schema import Schema, Type
 from bedeck.sources import ResolvedType, Source, read
 from bedeck.store import LocalStore
 
-__all__ = ["Build", "BuiltType", "build", "cores"]
+__all__ = ["Build", "BuiltType", "Dangling", "build", "cores"]
+
+
+class Dangling(NamedTuple):
+    """References of one field to keys that have no record: how many ``uses`` of how many different ``keys``."""
+
+    uses: int
+    keys: int
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltType:
     """What became of one type: rows read, records written, rows dropped as duplicates, bytes of its blob.
 
-    ``dangling`` has, for each field with references to keys that have no record, how many uses and how many keys.
+    ``dangling`` has, for each field with references to keys that have no record, how many they are.
     """
 
     rows: int
@@ -29,7 +36,7 @@ class BuiltType:
     dropped: int
     bytes: int
     key_kind: str
-    dangling: Mapping[str, tuple[int, int]]
+    dangling: Mapping[str, Dangling]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +67,26 @@ def build(
 ) -> Build:
     """Build all types of a catalogue, and announce them as the next version of the store at ``store``.
 
-    * ``schema``: a `Schema`, or the path of a ``catalogue.toml``, whose folder relative sources then start from.
+    * ``schema``: a `Schema`, or the path of a ``catalogue.toml``.
     * ``sources``: for each type named, what to read instead of its ``source``: a path, glob or list of Parquet files,
       anything with ``__arrow_c_stream__``, or an iterable of mappings.
-    * ``threads``: as many as there are cores if ``None``. They do not change a byte of the result; nor does the order
-      of
-      rows with unique keys.
+    * ``threads``: at least one; as many as there are cores if ``None``. They do not change a byte of the result; nor
+      does the order of rows with unique keys.
+
+    Relative paths, those in ``sources`` too, start from the folder of the ``catalogue.toml``; with a `Schema`, from the
+    current one.
 
     Every key is looked up in the finished files before they are announced. All rows are held in memory in a compact
     form, for all types at once. What fails, or is killed, leaves the store as it was.
 
-    Raises `SchemaError`, `SourceError` and below, `BusyError` where another build holds the store, `StoreError`.
+    Raises `SchemaError`, `SourceError` and below, `BusyError` where another build holds the store, `StoreError`;
+    ``TypeError`` where ``schema`` is neither, ``ValueError`` where there are no threads.
     """
     started = time.monotonic()
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads={threads}: at least one is needed, or None for as many as there are cores")
+    if not isinstance(schema, Schema | str | os.PathLike):
+        raise TypeError(f"schema: a Schema or the path of a catalogue.toml is expected, not {type(schema).__name__}")
     base = Path() if isinstance(schema, Schema) else Path(schema).parent
     schema = schema if isinstance(schema, Schema) else Schema.load(schema)
     given = _given(schema, sources or {})
@@ -111,7 +125,7 @@ def build(
             dropped=type_["dropped"],
             bytes=type_["blob"]["size"],
             key_kind=type_["key"]["kind"],
-            dangling={field: (uses, keys) for field, (uses, keys) in type_["dangling"].items()},
+            dangling={field: Dangling(*counts) for field, counts in type_["dangling"].items()},
         )
         for type_ in built
     }

@@ -279,8 +279,7 @@ class Records(Mapping[Any, Record]):
 
     def select(self, *fields: str) -> "Selection":
         """A choice of fields, compiled once. Raises `SelectionError` where one does not exist."""
-        if len(fields) == 1 and isinstance(fields[0], list | tuple):
-            raise TypeError('fields are names, not a list: select("a", "b")')
+        _check_flat(fields)
         return Selection(self._holder, self.name, _names(fields))
 
     def __getitem__(self, key: Any) -> Record:
@@ -385,6 +384,11 @@ def _names(fields: Sequence[str]) -> tuple[str, ...]:
     if isinstance(fields, str):
         raise TypeError(f"fields must be a list of names, not one string: [{fields!r}]")
     return tuple(fields)
+
+
+def _check_flat(fields: tuple[object, ...]) -> None:
+    if fields and isinstance(fields[0], list | tuple):
+        raise TypeError('fields are names, not a list: select("a", "b")')
 
 
 def _check_names(fields: tuple[object, ...]) -> None:

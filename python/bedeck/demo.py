@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import bedeck
-from bedeck._cli.terminal import heading, human, status, width
+from bedeck._cli.terminal import counted, heading, human, status, width
 from bedeck._demo.playlist import FIELDS, lines
 from bedeck._demo.summary import arithmetic, comparison
 from bedeck.synth import requests, synth
@@ -44,14 +44,15 @@ def demo(tracks: int = 1_000_000, *, keep: Path | None = None, say: Say = print)
     `bedeck.build` and `bedeck.open` raise.
     """
     with _folder(keep) as folder:
-        say(heading(f"bedeck: what is known of each of {tracks:,} tracks, inside the process that asks"))
+        say(heading(f"bedeck: what is known of each of {counted(tracks, 'track')}, inside the process that asks"))
         facts = {"path": str(keep) if keep else None, "tracks": tracks, **_make(tracks, folder, say)}
         playlists = list(requests(tracks, PLAYLISTS))
         facts |= _decorate(playlists, folder, say)
         facts |= _compete(tracks, playlists, folder)
         example = next(iter(bedeck.open(folder / "store")["track"]))
     _tell("The same as a plain dict of dicts, either side in a process of its own", comparison(facts), say)
-    _tell("By arithmetic on these figures, not measured", arithmetic(facts), say)
+    if follows := list(arithmetic(facts)):
+        _tell("By arithmetic on these figures, not measured", follows, say)
     _tell("Where to go from here", _next_steps(keep, example), say)
     return facts
 
@@ -82,7 +83,7 @@ def _make(tracks: int, folder: Path, say: Say) -> Facts:
     with status("building a store from it"):
         build = bedeck.build(catalogue, folder / "store")
     records = {name: of.records for name, of in build.types.items()}
-    counts = f"{records['album']:,} albums, {records['artist']:,} artists"
+    counts = f"{counted(records['album'], 'album')}, {counted(records['artist'], 'artist')}"
     say(f"  built a store from it, {human(build.bytes)}, in {build.seconds:.1f} s: {counts}")
     return {
         "records": records,
@@ -106,7 +107,8 @@ def _decorate(playlists: Sequence[Sequence[str]], folder: Path, say: Say) -> Fac
     say(f"  decorated {asked} in {seconds:.2f} s, {seconds / sum(sizes) * 1e6:.2f} us a track")
     ids = next(filter(lambda ids: _is_explicit(card.decorate(ids[:SHOWN])), playlists), playlists[0])
     shown = lines(ids[:SHOWN], card.decorate(ids[:SHOWN]), width())
-    _tell(f"One of them, the first {SHOWN} of its {len(ids)} tracks (E: explicit)", shown, say)
+    of = f"the first {min(SHOWN, len(ids))} of its {counted(len(ids), 'track')}"
+    _tell(f"One of them, {of} (an E marks explicit lyrics)", shown, say)
     return {"playlists": len(playlists), "playlist_tracks": sum(sizes), "playlist_seconds": seconds}
 
 

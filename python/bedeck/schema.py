@@ -125,8 +125,9 @@ class Type:
     * ``source``: a path or glob of Parquet files, or several; ``None`` where the source is given to the build.
     * ``fields``: types of columns, by name, as `FieldType` writes them; other columns have theirs inferred.
     * ``references``: by the name that leads through them, which may be that of their own column but of no other.
-    * ``uri``: how keys stand in a mixed list, as in ``spotify:track:{id}``, with the key's column in braces.
-    * ``hot``: columns and references to keep nearest.
+    * ``uri``: how a key is written in full, as in ``spotify:track:{id}``, with the key's column in braces. Kept for
+      lists of mixed types, which are not there yet: it has no effect.
+    * ``hot``: columns and references to place before others of their sort in the record, in this order.
     * ``on_duplicate``: of rows with the same key refuse all (``error``), or keep the ``first`` or ``last``.
     * ``strict``: refuse references to records that do not exist, instead of counting them.
 

@@ -31,6 +31,7 @@ BATCH = 65_536
 BUFFER = 1 << 20  # bytes of a column read ahead; Arrow's own choice is to keep what it read of the whole file
 ARROW = "<arrow>"
 SUFFIXES = (".parquet", ".pq")
+CSV = (".csv", ".csv.gz")
 
 
 @runtime_checkable
@@ -138,7 +139,8 @@ def _find(sources: Iterable[StrPath], base: Path) -> list[str]:
         if Path(name).is_dir():
             raise SourceError(f"{name}: a folder: name the files in it, as in {Path(name, '*.parquet')}")
         if not name.lower().endswith(SUFFIXES):
-            raise SourceError(f"{name}: of files, only Parquet ({', '.join(SUFFIXES)}) can be read")
+            way_out = f"; give pyarrow.csv.read_csv({name!r}) as the source" if name.lower().endswith(CSV) else ""
+            raise SourceError(f"{name}: of files, only Parquet ({', '.join(SUFFIXES)}) can be read{way_out}")
     return sorted(found)
 
 

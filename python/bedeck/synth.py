@@ -36,8 +36,9 @@ _PARQUET = {
     "use_dictionary": ["markets.list.element", "genres.list.element", "label", "album_type", "popularity"],
 }
 _NOTE = "bedeck.synth"  # in the footer of every file: the tracks and the seed
+_OURS = "# A synthetic catalogue: bedeck.synth, "  # how our catalogue.toml starts
 _CATALOGUE = """\
-# A synthetic catalogue: bedeck.synth, {tracks} tracks, seed {seed}
+{ours}{tracks} tracks, seed {seed}
 namespace = "music"
 
 [type.track]
@@ -95,7 +96,8 @@ def synth(
     is not: about 250 MB for any number. `progress(done, total)` is called with the rows written, of all three types.
 
     Raises ValueError unless 1 <= tracks <= 2^32 - 2, FileExistsError if the directory holds `tracks-*.parquet` files of
-    a larger catalogue (this one would take them for its own), and ImportError without numpy or pyarrow.
+    a larger catalogue (this one would take them for its own) or a `catalogue.toml` of something else, and ImportError
+    without numpy or pyarrow.
     """
     _check(tracks)
     _need("numpy", "pyarrow")
@@ -106,9 +108,10 @@ def synth(
     parts = list(_parts(Music(tracks, seed)))
     _refuse_strangers(directory, {part.file for part in parts})
     catalogue = directory / "catalogue.toml"
+    _refuse_another(catalogue)
     catalogue.unlink(missing_ok=True)
     _write(directory, parts, json.dumps({"tracks": tracks, "seed": seed}), progress)
-    catalogue.write_text(_CATALOGUE.format(tracks=tracks, seed=seed), "utf-8")
+    catalogue.write_text(_CATALOGUE.format(ours=_OURS, tracks=tracks, seed=seed), "utf-8")
     return catalogue
 
 
@@ -207,6 +210,11 @@ def _refuse_strangers(directory: Path, files: set[str]) -> None:
     strangers = sorted(path.name for path in directory.glob("tracks-*.parquet") if path.name not in files)
     if strangers:
         raise FileExistsError(f"{directory / strangers[0]} would become part of this catalogue: remove it first")
+
+
+def _refuse_another(catalogue: Path) -> None:
+    if catalogue.exists() and not catalogue.read_bytes().startswith(_OURS.encode()):
+        raise FileExistsError(f"{catalogue} is not one of bedeck.synth: name another folder, or remove it first")
 
 
 def _note(directory: Path) -> tuple[int, int]:

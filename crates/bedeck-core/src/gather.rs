@@ -58,7 +58,7 @@ pub enum Named<'a> {
 
 impl Links {
     /// The key at place `at` of child `child` of `node`, whose links these are, and how keys of its type are stored.
-    #[inline]
+    #[inline(always)]
     pub fn named<'a>(
         &self,
         version: &'a Version,

@@ -1,13 +1,17 @@
 """How the command line ends: exit codes, and one line for whatever went wrong."""
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from bedeck._cli.output import naming_output
 from bedeck.errors import (
     DamagedError,
     Error,
@@ -19,7 +23,14 @@ from bedeck.errors import (
     SourceError,
 )
 
-__all__ = ["Exit", "Verbs"]
+__all__ = ["Exit", "Verbs", "ending_in_order"]
+
+# Hints at arguments in Python, and what they are on the command line.
+_HINTS = {
+    'missing="null" or "drop" lets it pass': "--missing null or drop lets it pass",
+    "open another version with version=": "open another version with --version",
+    "state one in the schema, or give it in sources=": "state one in the schema",
+}
 
 
 class Exit(IntEnum):
@@ -32,6 +43,7 @@ class Exit(IntEnum):
     UNEXPECTED = 5
     INTERRUPTED = 130  # what shells show for a process that SIGINT ended
     BROKEN_PIPE = 141  # and for SIGPIPE
+    TERMINATED = 143  # and for SIGTERM
 
 
 class Verbs(click.Group):
@@ -52,7 +64,8 @@ class Verbs(click.Group):
         """Run a command, and exit. Never lets an error through."""
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False}) or 0
-            sys.stdout.flush()
+            with naming_output():
+                sys.stdout.flush()
         except BrokenPipeError:
             code = Exit.BROKEN_PIPE
         except click.Abort:
@@ -62,6 +75,21 @@ class Verbs(click.Group):
             code = _code(error)
         _finish_output()
         sys.exit(code)
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does, so that what it made is taken away. For the main thread."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise SystemExit(Exit.TERMINATED)
 
 
 def _code(error: Exception) -> Exit:
@@ -85,7 +113,7 @@ def _message(error: Exception) -> str:
         case click.ClickException():
             text = error.format_message()
         case Error() | ImportError():
-            text = str(error)
+            text = _for_a_shell(str(error))
         case OSError(strerror=str(reason), filename=str() | Path() as name):
             text = f"{name}: {reason}"
         case OSError():
@@ -94,6 +122,12 @@ def _message(error: Exception) -> str:
             text = "out of memory"
         case _:
             text = f"unexpected {type(error).__name__}: {error}; please report this"
+    return text
+
+
+def _for_a_shell(text: str) -> str:
+    for argument, option in _HINTS.items():
+        text = text.replace(argument, option)
     return text
 
 

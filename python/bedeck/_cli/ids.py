@@ -2,8 +2,9 @@
 
 import base64
 import re
-import sys
 from collections.abc import Iterable, Iterator
+
+from bedeck._cli.output import lines_of_input
 
 __all__ = ["key_of", "no_key", "texts"]
 
@@ -16,7 +17,7 @@ def texts(ids: Iterable[str]) -> Iterator[str]:
     for text in ids:
         if text == "-":
             # What is no UTF-8 is no key either, and keeps its place.
-            yield from (line.rstrip(b"\r\n").decode(errors="surrogateescape") for line in sys.stdin.buffer)
+            yield from (line.rstrip(b"\r\n").decode(errors="surrogateescape") for line in lines_of_input())
         else:
             yield text
 

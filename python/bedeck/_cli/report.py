@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bedeck
-from bedeck._cli.terminal import heading, human, pairs, safe, table
+from bedeck._cli.terminal import counted, heading, human, pairs, safe, table
 
 __all__ = [
     "built",
@@ -20,6 +20,8 @@ __all__ = [
     "verified",
     "verified_text",
 ]
+
+SMALL = 10_000  # records; below, costs that do not grow with a store are most of what it takes
 
 Facts = dict[str, Any]
 
@@ -61,8 +63,8 @@ def built_text(facts: Facts) -> Iterable[str]:
     for name, of in facts["types"].items():
         for field, dangling in of["dangling"].items():
             yield (
-                f"dangling: {name}.{safe(field)} refers {dangling['references']:,} times to {dangling['keys']:,} keys "
-                "that have no record"
+                f"dangling: {name}.{safe(field)}: {counted(dangling['references'], 'reference')} "
+                f"to {counted(dangling['keys'], 'key')} without a record"
             )
 
 
@@ -80,10 +82,11 @@ def info_text(facts: Facts) -> Iterable[str]:
     for name, of in facts["types"].items():
         yield ""
         size, each = human(of["bytes"]), _number(of["bytes_per_record"])
-        yield heading(f"{name}: {of['records']:,} records in {size}, {each} bytes a record")
+        yield heading(f"{name}: {counted(of['records'], 'record')} in {size}, {each} bytes a record")
         yield (
             f"  key {safe(of['key']['field'])} ({of['key']['kind']}); "
             f"index {_number(of['index_bits_per_key'], 2)} bits a key, {_number(of['holes_percent'])} % holes"
+            + (" (fixed costs of a small store)" if of["records"] < SMALL else "")
         )
         rows: list[tuple[str, ...]] = [("field", "type", "reference", "bytes", "a record", "nulls")]
         rows += [_field_row(field) for field in of["fields"]]
@@ -119,7 +122,8 @@ def synthesised(catalogue: Path, tracks: int, seed: int, seconds: float) -> Fact
 
 def synthesised_text(facts: Facts) -> Iterable[str]:
     """The same for people."""
-    yield f"{facts['catalogue']}: {facts['tracks']:,} tracks, {human(facts['bytes'])}, made in {facts['seconds']:.1f} s"
+    tracks, size = counted(facts["tracks"], "track"), human(facts["bytes"])
+    yield f"{facts['catalogue']}: {tracks}, {size}, made in {facts['seconds']:.1f} s"
 
 
 def record_text(record: Mapping[str, Any]) -> list[str]:

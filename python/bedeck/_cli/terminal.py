@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["columns", "fit", "heading", "human", "pairs", "safe", "status", "table", "width"]
+__all__ = ["columns", "counted", "fit", "heading", "human", "pairs", "safe", "status", "table", "width"]
 
 MOST_COLUMNS = 120
 REFRESH_SECONDS = 0.1
@@ -36,6 +36,11 @@ def fit(text: str, limit: int) -> str:
             text = text[:-1]
         text += "…"
     return text + " " * (limit - columns(text))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, as in "1 track" and "2,000 tracks"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def heading(text: str) -> str:

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,12 +10,12 @@ from pathlib import Path
 import click
 
 import bedeck
-from bedeck._cli import report
-from bedeck._cli.exits import Verbs
+from bedeck._cli import output, report
+from bedeck._cli.exits import Verbs, ending_in_order
 from bedeck._cli.ids import key_of, no_key, texts
 from bedeck._cli.terminal import status
 from bedeck.catalogue import Missing, Verify
-from bedeck.errors import MissingKeyError
+from bedeck.errors import MissingKeyError, SchemaError
 
 __all__ = ["verbs"]
 
@@ -55,6 +54,8 @@ def build(catalogue: Path, store: Path, *, threads: int | None, as_json: bool) -
 
     CATALOGUE.toml names the types, their keys and references, and the files to read them from.
     """
+    if catalogue.is_dir():
+        raise SchemaError(f"{catalogue} is a folder: name its catalogue.toml")
     with status(f"building {store}"):
         build = bedeck.build(catalogue, store, threads=threads)
     _tell(report.built(build, store), report.built_text, as_json=as_json)
@@ -76,13 +77,18 @@ def info(store: Path, *, version: int | None, as_json: bool) -> None:
 @of_version
 @as_json
 def get(store: Path, type_: str, key: str, *, version: int | None, as_json: bool) -> None:
-    """Print one record."""
+    """Print one record.
+
+    A KEY that starts with - goes behind a --, as in STORE TYPE -- -7.
+    """
     catalogue = _open(store, version)
     records, kind = catalogue[type_], _kind(catalogue, type_)
-    id_ = next(_keys(records, [key], kind, "error"))
+    id_ = key_of(key, kind)
+    if id_ is None:
+        raise MissingKeyError(f"type {type_!r} has no record with key {key!r}")
     record = records[id_]
     if as_json:
-        click.echo(records.decorate_json([id_], list(record))[1:-1])
+        output.line(records.decorate_json([id_], list(record))[1:-1])
     else:
         _print(report.record_text(dict(record)))
 
@@ -127,22 +133,25 @@ def decorate(  # noqa: PLR0913 - each is an argument or an option
 ) -> None:
     """Print what is known of each id of a list.
 
-    IDS are keys of TYPE; - stands for the lines of standard input.
+    IDS are keys of TYPE, separated by spaces; - stands for the lines of standard input. Ids that start with - go behind
+    a --, after all options.
     """
     if as_json and format_ != "json":
         raise click.UsageError(f"--json is --format json, not {format_}.", click.get_current_context())
+    chosen = _chosen(fields) if fields else None
     catalogue = _open(store, version)
     records, kind = catalogue[type_], _kind(catalogue, type_)
-    chosen = [name for row in csv.reader(fields, skipinitialspace=True) for name in row] if fields else None
-    out = sys.stdout.buffer
     keys = _keys(records, texts(ids), kind, missing)
     if format_ == "json":
-        out.write(records.decorate_json(list(keys), chosen, missing=missing) + b"\n")
+        output.write(records.decorate_json(list(keys), chosen, missing=missing) + b"\n")
         return
-    for key in keys:
-        line = records.decorate_json([key], chosen, missing=missing)[1:-1]
+    for place, key in enumerate(keys):
+        try:
+            line = records.decorate_json([key], chosen, missing=missing)[1:-1]
+        except MissingKeyError as error:
+            raise MissingKeyError(str(error).replace("ids[0]", f"ids[{place}]", 1)) from error
         if line:
-            out.write(line + b"\n")
+            output.write(line + b"\n")
 
 
 @verbs.command()
@@ -196,7 +205,8 @@ def demo(*, tracks: int, keep: Path | None, as_json: bool) -> None:
     """
     from bedeck.demo import demo  # noqa: PLC0415 - only here
 
-    facts = demo(tracks, keep=keep, say=_ignore if as_json else click.echo)
+    with ending_in_order():
+        facts = demo(tracks, keep=keep, say=_ignore if as_json else output.line)
     if as_json:
         _tell(facts, list, as_json=as_json)
 
@@ -210,23 +220,34 @@ def _kind(catalogue: bedeck.Catalogue, type_: str) -> str:
     return str(catalogue.info()["types"][type_]["key"]["kind"])
 
 
+def _chosen(fields: Iterable[str]) -> list[str]:
+    try:
+        rows = list(csv.reader(fields, skipinitialspace=True))
+    except csv.Error as error:
+        raise click.UsageError(f"--fields cannot be read: {error}.", click.get_current_context()) from error
+    if not all(row and all(row) for row in rows):
+        raise click.UsageError("--fields has an empty name.", click.get_current_context())
+    return [name for row in rows for name in row]
+
+
 def _keys(records: bedeck.Records, ids: Iterable[str], kind: str, missing: Missing) -> Iterator[object]:
-    for text in ids:
+    for place, text in enumerate(ids):
         if (key := key_of(text, kind)) is None and missing == "error":
-            raise MissingKeyError(f"type {records.name!r} has no record with key {text!r}")
+            told = f'ids[{place}]: {text!r} is not in type "{records.name}"'
+            raise MissingKeyError(f"{told}; --missing null or drop lets it pass")
         yield no_key(kind) if key is None else key
 
 
 def _tell(facts: report.Facts, text: Callable[[report.Facts], Iterable[str]], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False, indent=2).encode())
+        output.line(json.dumps(facts, ensure_ascii=False, indent=2).encode())
     else:
         _print(text(facts))
 
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(line)
+        output.line(line)
 
 
 def _ignore(_line: str) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -97,15 +97,23 @@ def take_turns(sides: Sequence[Contestant], verb: Verb, lists: Lists) -> list[Ti
     return [_times(sorted(times)) for times in taken]
 
 
-def _process() -> ProcessPoolExecutor:
+@contextmanager
+def _process() -> Iterator[ProcessPoolExecutor]:
     # Made anew, it has nothing of the memory of this one. Ctrl-C waits until it can end without a word.
-    process = ProcessPoolExecutor(1, get_context("spawn"))
+    process, others = ProcessPoolExecutor(1, get_context("spawn")), active_children()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.submit(_end_at_interrupt)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return process
+    own = [child for child in active_children() if child not in others]
+    with process:
+        try:
+            yield process
+        except BaseException:
+            for child in own:  # nobody waits for its answer any more
+                child.terminate()
+            raise
 
 
 def _end_at_interrupt() -> None:

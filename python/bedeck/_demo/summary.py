@@ -9,6 +9,7 @@ __all__ = ["arithmetic", "comparison"]
 
 LARGE = 100_000_000  # tracks
 WORKERS = 8
+ENOUGH = 100_000  # tracks; fewer say nothing of a large catalogue, as costs that do not grow outweigh the rest
 LONG = 120  # seconds, from here on told in minutes
 COARSE = 10  # from here on, digits after the point mean nothing
 
@@ -35,19 +36,23 @@ def comparison(facts: Facts) -> Iterator[str]:
 
 
 def arithmetic(facts: Facts) -> Iterator[str]:
-    """What follows for more processes and more tracks."""
+    """What follows for more processes and, from enough tracks, for a large catalogue."""
     dict_, bedeck, shared = facts["dict"], facts["bedeck"], facts["store_bytes"]
     times = LARGE / facts["tracks"]
     large = f"with {LARGE / 1e6:.0f} M tracks"
-    rows: list[tuple[str, ...]] = [("", "dict", "bedeck")]
+    rows: list[tuple[str, ...]] = []
+    enough = facts["tracks"] >= ENOUGH
     if dict_["private_bytes"] is not None:
         memory = WORKERS * dict_["private_bytes"], WORKERS * bedeck["private_bytes"] + shared
         rows.append((f"memory of {WORKERS} processes", *map(human, memory)))
-        rows.append((f"the same, {large}", *(human(of * times) for of in memory)))
-    seconds = dict_["seconds"] * times, bedeck["seconds"] * times
-    rows.append((f"to initialise a process, {large}", *map(_seconds, seconds)))
-    rows.append((f"to build the store, once, {large}", "-", _seconds(facts["build_seconds"] * times)))
-    yield from table(rows, numbers=range(1, 3))
+        if enough:
+            rows.append((f"the same, {large}", *(human(of * times) for of in memory)))
+    if enough:
+        seconds = dict_["seconds"] * times, bedeck["seconds"] * times
+        rows.append((f"to initialise a process, {large}", *map(_seconds, seconds)))
+        rows.append((f"to build the store, once, {large}", "-", _seconds(facts["build_seconds"] * times)))
+    if rows:
+        yield from table([("", "dict", "bedeck"), *rows], numbers=range(1, 3))
 
 
 def _memory(side: Facts) -> str:
