@@ -7,7 +7,7 @@ use crate::text::escape;
 use crate::types::{FieldType, Scalar};
 use crate::version::Version;
 
-/// References that one selection may go through in a row: each level takes stack.
+/// Parts that one dotted name may have: each takes stack.
 const DEEPEST: usize = 64;
 
 /// Where the value of an output comes from.
@@ -124,7 +124,7 @@ impl Node {
     fn add(&mut self, version: &Version, path: &str, whole: &str) -> Result<()> {
         if path.split('.').count() > DEEPEST {
             let shown: String = whole.chars().take(80).collect();
-            return Err(Error::Selection(format!("\"{shown}...\" goes through more than {DEEPEST} references")));
+            return Err(Error::Selection(format!("\"{shown}...\" has more than {DEEPEST} parts")));
         }
         let of_type = &version.types[self.type_place];
         let directory = of_type.blob.directory();
