@@ -140,7 +140,9 @@ impl Frame {
                 if span.is_missing() {
                     return Err(of_type.blob.damaged("records", "a reference leads to a hole"));
                 }
-                prefetch_record(target, *span);
+                let fixed = target.directory().record.fixed;
+                let needed = if child.node.outputs.is_empty() { span.length.min(fixed) } else { span.length };
+                prefetch_record(target, Span { length: needed, ..*span });
             }
         }
         for (child, links) in node.children.iter().zip(&mut self.links) {

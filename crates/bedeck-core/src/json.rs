@@ -43,6 +43,15 @@ pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out
                 }
                 continue;
             }
+            (Form::Bool { bits, null_bit }, _) => {
+                output.json.put(out);
+                match record.number_unless(*null_bit, bits) {
+                    None => out.extend_from_slice(b"null"),
+                    Some(0) => out.extend_from_slice(b"false"),
+                    Some(_) => out.extend_from_slice(b"true"),
+                }
+                continue;
+            }
             _ => output.json.put(out),
         }
         match output.from {

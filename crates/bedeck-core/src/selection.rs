@@ -37,6 +37,13 @@ pub enum Form {
         /// The bit that tells a null.
         null_bit: Option<u32>,
     },
+    /// True, false or null.
+    Bool {
+        /// Where it is.
+        bits: Bits,
+        /// The bit that tells a null.
+        null_bit: Option<u32>,
+    },
     /// Any other value.
     Other,
 }
@@ -47,6 +54,9 @@ impl Form {
             (FieldType { list: false, scalar: Scalar::String | Scalar::Categorical }, _) => Self::Text,
             (FieldType { list: false, scalar: scalar @ (Scalar::Int(_) | Scalar::UInt(_)) }, Some(bits)) => {
                 Self::Number { bits, signed: scalar.is_signed(), null_bit: field.null_bit }
+            }
+            (FieldType { list: false, scalar: Scalar::Bool }, Some(bits)) => {
+                Self::Bool { bits, null_bit: field.null_bit }
             }
             _ => Self::Other,
         }
