@@ -65,7 +65,7 @@ def main() -> None:
     """Open and warm the store, then serve it on this host."""
     service = Service(sys.argv[1])
     signal.signal(signal.SIGHUP, lambda *_: _refresh(service))
-    with make_server("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 8000, service) as server:  # noqa: PLR2004
+    with make_server("127.0.0.1", int(sys.argv[2]) if sys.argv[2:] else 8000, service) as server:
         print(f"{service.catalogue!r} on http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()
 

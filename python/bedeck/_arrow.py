@@ -190,7 +190,13 @@ def cast_key(array: pa.Array, resolved: ResolvedType) -> pa.Array:
     return cast(array, resolved.key.values)
 
 
-def take(values: Any, convert: Callable[[Any], pa.Array], name: str, origin: str, row: int) -> pa.Array:  # noqa: ANN401
+def take(
+    values: Any,  # noqa: ANN401 - whatever convert takes
+    convert: Callable[[Any], pa.Array],
+    name: str,
+    origin: str,
+    row: int,
+) -> pa.Array:
     """Convert a column, given as an array or a list that begins at ``row`` of ``origin``.
 
     Raises `SourceError`, naming origin, row, field and value, for the first value that ``convert`` refuses.
