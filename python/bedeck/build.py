@@ -94,12 +94,12 @@ def build(
     with local.hold() as folder:
         head = local.head()
         parent = local.manifest(head) if head else None
-        builder = Builder(threads or cores())
+        builder = Builder(folder, threads or cores(), 1 << 30)
         numbers = _Numbers(parent)
         described = {}
         for name, type_ in schema.types.items():
             described[name] = _add(builder, numbers, name, type_, read(name, type_, given[name], base))
-        built = json.loads(builder.finish(folder))
+        built = json.loads(builder.finish(None))
         version = (parent["version"] if parent else 0) + 1
         manifest = {
             "format": 0,

@@ -4,7 +4,7 @@
 //! what threads do is put back in order before it is written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use arrow_array::RecordBatch;
@@ -13,24 +13,40 @@ use serde::Serialize;
 
 use crate::blob::Blob;
 use crate::checksum::BlobSums;
+use crate::dictionary::Values;
 use crate::directory::{Directory, KeySpec, LocatorSpec, RECORDS_PADDING};
 use crate::encode::{Encoded, encode_segment};
 use crate::error::{Error, Result};
-use crate::ingest::{Chunk, Ingested, Ingester, KeyForm, key_form};
+use crate::ingest::{Ingester, KeyForm, Shared, key_form};
 use crate::key::KeyKind;
 use crate::locator;
 use crate::lookup::{BATCH, Keys};
-use crate::measure::{Measured, SEGMENT, digest, measure};
+use crate::measure::{Measured, Subject, digest, measure};
 use crate::parallel;
 use crate::plan::{Plan, plan};
-use crate::row::Cursor;
+use crate::roster::Roster;
+use crate::rows::{Drain, GROUPS, Rows, Scatter};
 use crate::spec::TypeSpec;
+use crate::spill::Spill;
 use crate::stats::Stats;
-use crate::table::Table;
+use crate::table::{Context, SEGMENT, Table};
 use crate::writer::BlobWriter;
 
+/// How far a build has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The type that is worked on.
+    pub type_name: &'a str,
+    /// What is done with it: `index`, `resolve`, `write` or `check`.
+    pub stage: &'static str,
+    /// Slots done.
+    pub done: u64,
+    /// All its slots; 0 where that is not known yet.
+    pub of: u64,
+}
+
 /// Called between pieces of work: what it returns ends the work, where it is an error.
-pub type Pause<'a> = &'a (dyn Fn() -> Result<()> + Sync);
+pub type Report<'a> = &'a (dyn Fn(Progress<'_>) -> Result<()> + Sync);
 
 /// What became of one type.
 #[derive(Debug, Serialize)]
@@ -57,41 +73,59 @@ pub struct Built {
 
 type Receiver = mpsc::Receiver<(u64, RecordBatch)>;
 
+/// A type while its sources are read.
+struct Intake {
+    spec: TypeSpec,
+    origins: Vec<String>,
+    rows: u64,
+    forms: Vec<Option<KeyForm>>,
+    drain: Arc<Drain>,
+    shared: Option<Arc<Shared>>,
+    ingesters: Vec<Ingester>,
+}
+
+/// A type whose sources have been read.
 struct Input {
     spec: TypeSpec,
     origins: Vec<String>,
-    chunks: Vec<Chunk>,
-    stats: Vec<Stats>,
     rows: u64,
     forms: Vec<Option<KeyForm>>,
-    all_base62: bool,
-    all_uuid: bool,
+    keys: Vec<Stats>,
+    dictionaries: Vec<Values>,
 }
 
 /// Collects the rows of all types, then writes their blobs.
 pub struct Builder {
     threads: usize,
-    inputs: Vec<Input>,
+    directory: PathBuf,
+    block: usize,
+    intakes: Vec<Intake>,
 }
 
+/// Bytes of a group of rows that are written together, at most: more would save no time.
+const BLOCK: usize = 128 << 10;
+
 impl Builder {
-    /// A builder that uses so many threads.
-    pub fn new(threads: usize) -> Self {
-        Self { threads: threads.max(1), inputs: Vec::new() }
+    /// A builder that uses so many threads, writes to `directory`, rows that wait for their turn too, and keeps at most about a quarter
+    /// of `memory` bytes of them in memory.
+    pub fn new(directory: &Path, threads: usize, memory: usize) -> Self {
+        let threads = threads.max(1);
+        let block = (memory / 4 / threads / GROUPS).clamp(1 << 10, BLOCK);
+        Self { threads, directory: directory.to_owned(), block, intakes: Vec::new() }
     }
 
     /// Declares a type.
-    pub fn add_type(&mut self, spec: TypeSpec) {
-        self.inputs.push(Input {
-            stats: spec.fields.iter().map(|f| Stats::new(&f.field_type)).collect(),
-            forms: Vec::new(),
-            spec,
+    pub fn add_type(&mut self, spec: TypeSpec) -> Result<()> {
+        self.intakes.push(Intake {
             origins: Vec::new(),
-            chunks: Vec::new(),
             rows: 0,
-            all_base62: true,
-            all_uuid: true,
+            forms: Vec::new(),
+            drain: Arc::new(Drain::create(&self.directory, &spec.name)?),
+            shared: None,
+            ingesters: Vec::new(),
+            spec,
         });
+        Ok(())
     }
 
     /// Takes all batches of a source of the type `name`, which have this schema. Batches are read on this thread and turned
@@ -103,15 +137,110 @@ impl Builder {
         schema: &Schema,
         batches: impl Iterator<Item = Result<RecordBatch>>,
     ) -> Result<u64> {
-        let threads = self.threads;
-        let input = self
-            .inputs
+        let (threads, block) = (self.threads, self.block);
+        let intake = self
+            .intakes
             .iter_mut()
-            .find(|input| input.spec.name == name)
+            .find(|intake| intake.spec.name == name)
             .ok_or_else(|| Error::Schema(format!("no type {name:?} was declared")))?;
-        let place = input.origins.len() as u32;
-        input.origins.push(origin.to_owned());
-        let spec = &input.spec;
+        intake.open(origin, schema)?;
+        let mut batches = batches.peekable();
+        if let Some(Ok(first)) = batches.peek() {
+            intake.prepare(first, threads, block);
+        }
+        let rows = intake.take(origin, batches)?;
+        intake.rows += rows;
+        Ok(rows)
+    }
+
+    /// Indexes, resolves, lays out and writes all types into the directory, then looks up every key in the files written. `report` is
+    /// called now and then on this thread, and ends the build with its error.
+    pub fn finish(mut self, report: Report<'_>) -> Result<Vec<Built>> {
+        self.intakes.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        let mut referred = referred(&self.intakes);
+        let (mut inputs, mut tables) = (Vec::new(), Vec::new());
+        for intake in self.intakes {
+            let referred = referred.remove(&intake.spec.name);
+            let (input, table) = intake.index(&self.directory, self.block, self.threads, referred, report)?;
+            inputs.push(input);
+            tables.push(table);
+        }
+        let places = targets(&inputs, &tables)?;
+        let rosters = (0..tables.len()).map(|place| {
+            let name = &inputs[place].spec.name;
+            let pause = || report(Progress { type_name: name, stage: "index", done: 0, of: 0 });
+            let is_target = places.iter().flatten().flatten().any(|target| *target == place);
+            is_target.then(|| Roster::new(&tables[place], &self.directory, &pause)).transpose()
+        });
+        let rosters: Vec<Option<Roster<'_>>> = rosters.collect::<Result<_>>()?;
+        let subjects = inputs.iter().enumerate().map(|(i, input)| Subject {
+            spec: &input.spec,
+            table: &tables[i],
+            rosters: places[i].iter().map(|target| rosters[(*target)?].as_ref()).collect(),
+            dictionaries: &input.dictionaries,
+        });
+        let subjects: Vec<Subject<'_>> = subjects.collect();
+        let mut measured = Vec::new();
+        for (input, subject) in inputs.iter().zip(&subjects) {
+            let spill = Spill::create(&self.directory, "ordinals")?;
+            let found = measure(subject, spill, &|done| report(input.progress("resolve", done, subject.table)))?;
+            input.check_dangling(&found)?;
+            measured.push(found);
+        }
+        let epochs = epochs(&inputs, &places, &tables, &measured);
+        let mut built = Vec::new();
+        for (i, (input, subject)) in inputs.iter().zip(&subjects).enumerate() {
+            let slots: Vec<Option<u64>> =
+                places[i].iter().map(|t| t.map(|t| tables[t].index.shape.total_slots())).collect();
+            let layout = plan(&input.spec, &tables[i].index.key, &input.dictionaries, &measured[i], &slots);
+            let job = Job {
+                input,
+                subject,
+                plan: &layout,
+                measured: &measured[i],
+                epoch: &epochs[i],
+                threads: self.threads,
+                report,
+            };
+            built.push(job.write(&self.directory)?);
+        }
+        Ok(built)
+    }
+}
+
+impl Intake {
+    /// Notes a source and the forms of its keys.
+    fn open(&mut self, origin: &str, schema: &Schema) -> Result<()> {
+        let forms: Vec<Option<KeyForm>> = schema.fields().iter().map(|f| key_form(f.data_type())).collect();
+        let names = std::iter::once(&self.spec.key.field).chain(self.spec.fields.iter().map(|f| &f.name));
+        let is_key = std::iter::once(true).chain(self.spec.fields.iter().map(|f| f.reference.is_some()));
+        let mut pairs = self.forms.iter().zip(&forms).zip(names.zip(is_key));
+        if let Some((_, (field, _))) = pairs.find(|((before, now), (_, is_key))| *is_key && before != now) {
+            return Err(Error::Schema(format!(
+                "{origin}: type {:?}, field {field:?}: its keys are of another Arrow type than in {}",
+                self.spec.name, self.origins[0]
+            )));
+        }
+        self.forms = forms;
+        self.origins.push(origin.to_owned());
+        Ok(())
+    }
+
+    /// Gets ready for rows, given the first of them.
+    fn prepare(&mut self, first: &RecordBatch, threads: usize, block: usize) {
+        if let (None, Some(keys)) = (&self.shared, first.columns().first()) {
+            let shared = Arc::new(Shared::new(self.spec.clone(), keys));
+            let ingester = |_| Ingester::new(shared.clone(), Scatter::new(self.drain.clone(), block));
+            self.ingesters = (0..threads).map(ingester).collect();
+            self.shared = Some(shared);
+        }
+    }
+
+    /// Takes all batches of the source that was opened last.
+    fn take(&mut self, origin: &str, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<u64> {
+        let place = self.origins.len() as u32 - 1;
+        let ingesters = std::mem::take(&mut self.ingesters);
+        let threads = ingesters.len();
         let (sender, receiver) = mpsc::sync_channel::<(u64, RecordBatch)>(threads);
         // Owned by the workers alone: once none is left, sending fails instead of waiting for ever.
         let receiver = Arc::new(Mutex::new(receiver));
@@ -123,23 +252,22 @@ impl Builder {
             }
         };
         let mut rows = 0;
-        let ingested: Vec<Ingested> = std::thread::scope(|scope| {
+        self.ingesters = std::thread::scope(|scope| {
             let fail = &fail;
-            let work = |receiver: Arc<Mutex<Receiver>>| {
-                let mut ingester = Ingester::new(spec, origin);
+            let work = |mut ingester: Ingester, receiver: Arc<Mutex<Receiver>>| {
                 loop {
                     let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok((first_row, batch)) = next else { return ingester.finish() };
-                    if let Err(error) = ingester.take(place, first_row, &batch) {
+                    let Ok((first_row, batch)) = next else { return ingester };
+                    if let Err(error) = ingester.take(place, origin, first_row, &batch) {
                         fail(first_row, error);
                     }
                 }
             };
-            let start = |_| {
+            let start = |ingester| {
                 let receiver = receiver.clone();
-                scope.spawn(move || work(receiver))
+                scope.spawn(move || work(ingester, receiver))
             };
-            let workers: Vec<_> = (0..threads).map(start).collect();
+            let workers: Vec<_> = ingesters.into_iter().map(start).collect();
             drop(receiver);
             for batch in batches {
                 let stop = failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
@@ -164,199 +292,40 @@ impl Builder {
         if let Some((_, error)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
-        if ingested.len() != threads {
+        if self.ingesters.len() != threads {
             return Err(Error::Io(format!("{origin}: a thread of the build panicked; this is a bug in bedeck")));
         }
-        let forms: Vec<Option<KeyForm>> = schema.fields().iter().map(|f| key_form(f.data_type())).collect();
-        let names = std::iter::once(&spec.key.field).chain(spec.fields.iter().map(|f| &f.name));
-        let is_key = std::iter::once(true).chain(spec.fields.iter().map(|f| f.reference.is_some()));
-        let mut pairs = input.forms.iter().zip(&forms).zip(names.zip(is_key));
-        if let Some((_, (field, _))) = pairs.find(|((before, now), (_, is_key))| *is_key && before != now) {
-            return Err(Error::Schema(format!(
-                "{origin}: type {name:?}, field {field:?}: its keys are of another Arrow type than in {}",
-                input.origins[0]
-            )));
-        }
-        input.forms = forms;
-        for part in ingested {
-            input.chunks.extend(part.chunks);
-            input.stats.iter_mut().zip(part.stats).for_each(|(mine, theirs)| mine.merge(theirs));
-            input.all_base62 &= part.all_base62;
-            input.all_uuid &= part.all_uuid;
-        }
-        input.rows += rows;
         Ok(rows)
     }
 
-    /// Indexes, resolves, lays out and writes all types into `directory`, then looks up every key in the files
-    /// written. `pause` is called now and then on this thread, and ends the build with its error.
-    pub fn finish(mut self, directory: &Path, pause: Pause<'_>) -> Result<Vec<Built>> {
-        self.inputs.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-        let threads = self.threads;
-        let mut tables = Vec::new();
-        let mut referred = self.referred();
-        for input in &mut self.inputs {
-            pause()?;
-            let key = input.key(referred.remove(&input.spec.name))?;
-            // In the order of the sources, whichever thread had them: rows of equal keys are told apart by it.
-            input.chunks.sort_by_key(|chunk| (chunk.origin, chunk.first_row));
-            let (name, origins) = (&input.spec.name, &input.origins);
-            let describe = |origin: u32, row: u64| format!("{} row {row}", origins[origin as usize]);
-            let table = Table::new(std::mem::take(&mut input.chunks), key, input.spec.on_duplicate, threads, describe);
-            let table = table.map_err(|error| match error {
-                Error::DuplicateKey(text) => Error::DuplicateKey(format!("type {name:?}, {text}")),
-                Error::Source(text) => Error::Source(format!("type {name:?}: {text}")),
-                other => other,
-            })?;
-            if table.dropped > 0 {
-                // Rows that are not kept must not leave a trace in layout and tables.
-                input.stats = input.recount(&table);
-            }
-            tables.push(table);
-        }
-        let places = self.targets(&tables)?;
-        let mut measured = Vec::new();
-        for (i, input) in self.inputs.iter().enumerate() {
-            let targets: Vec<Option<&Table>> = places[i].iter().map(|t| t.map(|t| &tables[t])).collect();
-            let interned: Vec<bool> = input.stats.iter().map(|stats| stats.interned().is_some()).collect();
-            let found = measure(&input.spec, &tables[i], &targets, &interned, threads, pause)?;
-            input.check_dangling(&found)?;
-            measured.push(found);
-        }
-        let epochs = self.epochs(&places, &tables, &measured);
-        let mut built = Vec::new();
-        for (i, input) in self.inputs.iter().enumerate() {
-            let slots: Vec<Option<u64>> = places[i].iter().map(|t| t.map(|t| tables[t].shape.total_slots())).collect();
-            let targets = places[i].iter().map(|t| t.map(|t| &tables[t])).collect();
-            let layout = plan(&input.spec, &tables[i].key, &input.stats, &measured[i], &slots);
-            let job = Job {
-                input,
-                table: &tables[i],
-                plan: &layout,
-                measured: &measured[i],
-                targets,
-                epoch: &epochs[i],
-                threads,
-                pause,
-            };
-            built.push(job.write(directory)?);
-        }
-        Ok(built)
-    }
-
-    /// For each type that keys refer to, the form of such keys.
-    fn referred(&self) -> BTreeMap<String, KeyForm> {
-        let mut forms = BTreeMap::new();
-        for input in &self.inputs {
-            for (i, field) in input.spec.fields.iter().enumerate().filter(|(i, _)| input.stats[*i].scalars > 0) {
-                if let (Some(reference), Some(form)) = (&field.reference, input.form(i)) {
-                    forms.insert(reference.type_name.clone(), form);
-                }
-            }
-        }
-        forms
-    }
-
-    /// For each type and field, the place of the type it refers to.
-    fn targets(&self, tables: &[Table]) -> Result<Vec<Vec<Option<usize>>>> {
-        self.inputs
-            .iter()
-            .map(|input| {
-                let fields = input.spec.fields.iter().enumerate();
-                fields
-                    .map(|(i, field)| {
-                        let Some(reference) = &field.reference else { return Ok(None) };
-                        let wrong = |what: String| {
-                            Error::Schema(format!("type {:?}, field {:?}: {what}", input.spec.name, field.name))
-                        };
-                        let place = self.inputs.iter().position(|other| other.spec.name == reference.type_name);
-                        let place = place.ok_or_else(|| {
-                            wrong(format!("refers to type {:?}, which does not exist", reference.type_name))
-                        })?;
-                        let key = &tables[place].key;
-                        let fits = match (input.form(i), key.kind) {
-                            _ if input.stats[i].scalars == 0 => true,
-                            (Some(KeyForm::Int { .. }), kind) => kind == KeyKind::Int,
-                            (Some(KeyForm::Bytes), kind) => kind == KeyKind::Bytes,
-                            (_, kind) => !matches!(kind, KeyKind::Int | KeyKind::Bytes),
-                        };
-                        let kind = key.kind;
-                        let (lowest, highest) = input.stats[i].range.unwrap_or_default();
-                        if kind == KeyKind::Int
-                            && (!key.signed && lowest < 0 || key.signed && highest > i64::MAX.into())
-                        {
-                            return Err(wrong(format!(
-                                "refers to {} keys of type {:?}, but has values from {lowest} to {highest}",
-                                if key.signed { "signed" } else { "unsigned" },
-                                reference.type_name
-                            )));
-                        }
-                        if fits {
-                            Ok(Some(place))
-                        } else {
-                            Err(wrong(format!(
-                                "does not hold keys of type {:?}, which are {}",
-                                reference.type_name,
-                                kind.name()
-                            )))
-                        }
-                    })
-                    .collect()
-            })
-            .collect()
-    }
-
-    /// The epoch of each type: one for all that references connect.
-    fn epochs(&self, places: &[Vec<Option<usize>>], tables: &[Table], measured: &[Measured]) -> Vec<String> {
-        let mut group: Vec<usize> = (0..tables.len()).collect();
-        for (i, targets) in places.iter().enumerate() {
-            for target in targets.iter().flatten() {
-                let (from, to) = (group[i], group[*target]);
-                group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
-            }
-        }
-        (0..tables.len())
-            .map(|i| {
-                let mut bytes = Vec::new();
-                for member in (0..tables.len()).filter(|m| group[*m] == group[i]) {
-                    let shape = &tables[member].shape;
-                    bytes.extend_from_slice(self.inputs[member].spec.name.as_bytes());
-                    bytes.push(0);
-                    for number in [shape.seed, shape.parts, shape.buckets, shape.slots] {
-                        bytes.extend_from_slice(&number.to_le_bytes());
-                    }
-                    bytes.extend_from_slice(&measured[member].key_digest.to_le_bytes());
-                }
-                blake3::hash(&bytes).to_hex()[..32].to_owned()
-            })
-            .collect()
-    }
-}
-
-impl Input {
-    /// The statistics of the rows that were kept.
-    fn recount(&self, table: &Table) -> Vec<Stats> {
-        let mut stats: Vec<Stats> = self.spec.fields.iter().map(|f| Stats::new(&f.field_type)).collect();
-        let by_id = self.spec.by_id();
-        for row in (0..table.shape.total_slots() as u32).filter_map(|slot| table.row(slot)) {
-            let mut cursor = Cursor::new(row);
-            cursor.key(table.is_int());
-            for &place in &by_id {
-                let field_type = &self.spec.fields[place].field_type;
-                let form = self.spec.fields[place].reference.as_ref().and_then(|_| self.form(place));
-                let signed = form.map_or(field_type.scalar.is_signed(), |form| form == KeyForm::Int { signed: true });
-                let int_keys = matches!(form, Some(KeyForm::Int { .. }));
-                if let Some(value) = cursor.value(field_type, int_keys) {
-                    stats[place].recount(field_type, int_keys, signed, value);
-                }
-            }
-        }
-        stats
-    }
-
-    /// The form of the keys in a field.
-    fn form(&self, field: usize) -> Option<KeyForm> {
-        self.forms.get(field + 1).copied().flatten()
+    /// Ends the reading and indexes the rows.
+    fn index(
+        self,
+        directory: &Path,
+        block: usize,
+        threads: usize,
+        referred: Option<KeyForm>,
+        report: Report<'_>,
+    ) -> Result<(Input, Table)> {
+        let key = self.key(referred)?;
+        let Self { spec, origins, rows, forms, drain, shared, ingesters } = self;
+        let mut keys = vec![Stats::default(); spec.fields.len()];
+        ingesters.iter().for_each(|ingester| keys.iter_mut().zip(&ingester.keys).for_each(|(a, b)| a.merge(b)));
+        let grouped = shared.as_ref().map_or(key.kind, |shared| shared.kind);
+        let all = Rows::new(drain, ingesters.into_iter().map(Ingester::finish))?;
+        let dictionaries = shared.and_then(Arc::into_inner).map_or_else(Vec::new, Shared::finish);
+        let dictionaries = dictionaries.into_iter().chain(std::iter::repeat_with(Values::default));
+        let dictionaries = dictionaries.take(spec.fields.len()).collect();
+        let name = &spec.name;
+        let describe = |origin: u32, row: u64| format!("{} row {row}", origins[origin as usize]);
+        let pause = || report(Progress { type_name: name, stage: "index", done: 0, of: 0 });
+        let context = Context { directory, block, threads, describe: &describe, pause: &pause };
+        let table = Table::new(all, key, grouped, spec.on_duplicate, &context).map_err(|error| match error {
+            Error::DuplicateKey(text) => Error::DuplicateKey(format!("type {name:?}, {text}")),
+            Error::Source(text) => Error::Source(format!("type {name:?}: {text}")),
+            other => other,
+        })?;
+        Ok((Input { spec, origins, rows, forms, keys, dictionaries }, table))
     }
 
     /// The key of the type; one without rows and without a declared kind is what refers to it.
@@ -366,11 +335,12 @@ impl Input {
         if self.rows == 0 && self.spec.key.kind.is_none() && form == Some(KeyForm::Text) {
             form = referred.or(form);
         }
+        let all = |fits: fn(&Ingester) -> bool| self.rows > 0 && self.ingesters.iter().all(fits);
         let kind = self.spec.key.kind.unwrap_or(match form {
             Some(KeyForm::Int { .. }) => KeyKind::Int,
             Some(KeyForm::Bytes) => KeyKind::Bytes,
-            _ if self.rows > 0 && self.all_base62 => KeyKind::Base62,
-            _ if self.rows > 0 && self.all_uuid => KeyKind::Uuid,
+            _ if all(|ingester| ingester.all_base62) => KeyKind::Base62,
+            _ if all(|ingester| ingester.all_uuid) => KeyKind::Uuid,
             _ => KeyKind::String,
         });
         let fits = match (kind, form) {
@@ -388,16 +358,121 @@ impl Input {
         }
         Ok(KeySpec { field, kind, width: kind.width(), signed: form != Some(KeyForm::Int { signed: false }) })
     }
+}
+
+/// For each type that keys refer to, the form of such keys.
+fn referred(intakes: &[Intake]) -> BTreeMap<String, KeyForm> {
+    let mut forms = BTreeMap::new();
+    for intake in intakes {
+        for (i, field) in intake.spec.fields.iter().enumerate() {
+            let any = intake.ingesters.iter().any(|ingester| ingester.keys[i].scalars > 0);
+            if let (Some(reference), Some(form), true) = (&field.reference, form(&intake.forms, i), any) {
+                forms.insert(reference.type_name.clone(), form);
+            }
+        }
+    }
+    forms
+}
+
+/// The form of the keys in a field, given the forms of all columns.
+fn form(forms: &[Option<KeyForm>], field: usize) -> Option<KeyForm> {
+    forms.get(field + 1).copied().flatten()
+}
+
+/// For each type and field, the place of the type it refers to.
+fn targets(inputs: &[Input], tables: &[Table]) -> Result<Vec<Vec<Option<usize>>>> {
+    inputs
+        .iter()
+        .map(|input| {
+            let fields = input.spec.fields.iter().enumerate();
+            fields
+                .map(|(i, field)| {
+                    let Some(reference) = &field.reference else { return Ok(None) };
+                    let wrong = |what: String| {
+                        Error::Schema(format!("type {:?}, field {:?}: {what}", input.spec.name, field.name))
+                    };
+                    let place = inputs.iter().position(|other| other.spec.name == reference.type_name);
+                    let place = place.ok_or_else(|| {
+                        wrong(format!("refers to type {:?}, which does not exist", reference.type_name))
+                    })?;
+                    let key = &tables[place].index.key;
+                    let fits = match (form(&input.forms, i), key.kind) {
+                        _ if input.keys[i].scalars == 0 => true,
+                        (Some(KeyForm::Int { .. }), kind) => kind == KeyKind::Int,
+                        (Some(KeyForm::Bytes), kind) => kind == KeyKind::Bytes,
+                        (_, kind) => !matches!(kind, KeyKind::Int | KeyKind::Bytes),
+                    };
+                    let kind = key.kind;
+                    let (lowest, highest) = input.keys[i].range.unwrap_or_default();
+                    if kind == KeyKind::Int
+                        && (!key.signed && lowest < 0 || key.signed && highest > i64::MAX.into())
+                    {
+                        return Err(wrong(format!(
+                            "refers to {} keys of type {:?}, but has values from {lowest} to {highest}",
+                            if key.signed { "signed" } else { "unsigned" },
+                            reference.type_name
+                        )));
+                    }
+                    if fits {
+                        Ok(Some(place))
+                    } else {
+                        Err(wrong(format!(
+                            "does not hold keys of type {:?}, which are {}",
+                            reference.type_name,
+                            kind.name()
+                        )))
+                    }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The epoch of each type: one for all that references connect.
+fn epochs(
+    inputs: &[Input],
+    places: &[Vec<Option<usize>>],
+    tables: &[Table],
+    measured: &[Measured],
+) -> Vec<String> {
+    let mut group: Vec<usize> = (0..tables.len()).collect();
+    for (i, targets) in places.iter().enumerate() {
+        for target in targets.iter().flatten() {
+            let (from, to) = (group[i], group[*target]);
+            group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
+        }
+    }
+    (0..tables.len())
+        .map(|i| {
+            let mut bytes = Vec::new();
+            for member in (0..tables.len()).filter(|m| group[*m] == group[i]) {
+                let shape = &tables[member].index.shape;
+                bytes.extend_from_slice(inputs[member].spec.name.as_bytes());
+                bytes.push(0);
+                for number in [shape.seed, shape.parts, shape.buckets, shape.slots] {
+                    bytes.extend_from_slice(&number.to_le_bytes());
+                }
+                bytes.extend_from_slice(&measured[member].key_digest.to_le_bytes());
+            }
+            blake3::hash(&bytes).to_hex()[..32].to_owned()
+        })
+        .collect()
+}
+
+impl Input {
+    fn progress(&self, stage: &'static str, done: u32, table: &Table) -> Progress<'_> {
+        Progress { type_name: &self.spec.name, stage, done: done.into(), of: table.index.shape.total_slots() }
+    }
 
     fn check_dangling(&self, measured: &Measured) -> Result<()> {
         for (i, field) in self.spec.fields.iter().enumerate() {
-            if let (true, Some((origin, row, key))) = (self.spec.strict, &measured.dangling_first[i]) {
+            if let (true, Some((origin, row, key))) = (self.spec.strict, &measured.columns[i].dangling_first) {
                 return Err(Error::DanglingReference(format!(
                     "type {:?}, field {:?}: {} references to {} keys without a record, the first {:?} at {} row {row}; strict = false keeps them as keys",
                     self.spec.name,
                     field.name,
-                    measured.dangling_uses[i],
-                    measured.dangling[i].len(),
+                    measured.columns[i].dangling_uses,
+                    measured.columns[i].dangling.len(),
                     String::from_utf8_lossy(key),
                     self.origins[*origin as usize],
                 )));
@@ -410,60 +485,57 @@ impl Input {
 /// The last step for one type.
 struct Job<'a> {
     input: &'a Input,
-    table: &'a Table,
+    subject: &'a Subject<'a>,
     plan: &'a Plan,
     measured: &'a Measured,
-    targets: Vec<Option<&'a Table>>,
     epoch: &'a str,
     threads: usize,
-    pause: Pause<'a>,
+    report: Report<'a>,
 }
 
 impl Job<'_> {
     fn write(&self, directory: &Path) -> Result<Built> {
-        let (spec, table, plan) = (&self.input.spec, self.table, self.plan);
+        let Self { input, subject, plan, measured, .. } = self;
+        let (spec, table) = (&input.spec, subject.table);
+        let index = &table.index;
         let path = directory.join(format!("{}.blob", spec.name));
         let mut writer = BlobWriter::create(&path)?;
-        writer.begin("pilots", table.pilots.len() as u64)?;
-        writer.append(&table.pilots)?;
+        writer.begin("pilots", index.pilots.len() as u64)?;
+        writer.append(&index.pilots)?;
 
-        let slots = table.shape.total_slots();
+        let slots = index.shape.total_slots();
         writer.begin("records", slots * u64::from(plan.record.fixed))?;
-        let mut lengths: Vec<u32> = Vec::with_capacity(slots as usize);
-        let mut heap: Vec<u8> = Vec::new();
+        let mut locator = locator::Writer::default();
+        let heap = Spill::create(directory, "heap")?;
         let mut field_bytes = vec![0u64; spec.fields.len()];
-        let mut outcome = Ok(());
-        let segments = (slots as usize).div_ceil(SEGMENT);
-        parallel::ordered(
-            self.threads,
-            segments,
-            |i| encode_segment(spec, table, plan, &self.targets, i, &self.measured.ordinals[i]),
-            |mut segment: Encoded| {
+        let mut record_bytes = 0;
+        table.each_segment(
+            |placed, i, slots| encode_segment(subject, plan, placed, slots, measured.ordinals(i)),
+            |mut segment: Encoded, done| {
+                let base = heap.append(&segment.heap)?;
                 for at in &segment.pointers {
                     if let Some(pointer) = segment.records[*at..].first_chunk_mut::<8>() {
-                        *pointer = (u64::from_le_bytes(*pointer) + heap.len() as u64).to_le_bytes();
+                        *pointer = (u64::from_le_bytes(*pointer) + base).to_le_bytes();
                     }
                 }
-                heap.extend_from_slice(&segment.heap);
-                lengths.extend_from_slice(&segment.lengths);
+                segment.lengths.iter().try_for_each(|length| locator.push(*length))?;
                 field_bytes.iter_mut().zip(&segment.field_bytes).for_each(|(all, here)| *all += here);
-                outcome = writer.append(&segment.records).and_then(|()| (self.pause)());
-                outcome.is_ok()
+                record_bytes += segment.records.len() as u64;
+                writer.append(&segment.records)?;
+                (self.report)(input.progress("write", done, table))
             },
-        );
-        outcome?;
-        let record_bytes: u64 = lengths.iter().map(|l| u64::from(*l)).sum();
+        )?;
         writer.append(&[0; RECORDS_PADDING as usize])?;
+        let heap = heap.map()?;
         writer.begin("heap", heap.len() as u64)?;
         writer.append(&heap)?;
         writer.begin("values", plan.values.len() as u64)?;
         writer.append(&plan.values)?;
-        let width = locator::width_for(&lengths)?;
-        let lines = locator::write(&lengths, width);
+        let (lines, width) = locator.finish()?;
         writer.begin("locator", lines.len() as u64)?;
         writer.append(&lines)?;
 
-        let records = table.len() as u64;
+        let records = table.records;
         let mut fields = plan.fields.clone();
         for (field, bytes) in fields.iter_mut().zip(field_bytes) {
             let packed = field.bits.map_or(0, |b| u64::from(b.bits))
@@ -472,97 +544,93 @@ impl Job<'_> {
             let tables: u64 = field.values.iter().chain(&field.dangling).map(|t| table_bytes(&plan.values, t)).sum();
             field.bytes = bytes + (records * packed).div_ceil(8) + tables;
         }
-        let mut counters = BTreeMap::new();
-        counters.insert("holes".to_owned(), slots - records);
-        counters.insert(
-            "index_bits_per_1000_keys".to_owned(),
-            (table.pilots.len() as u64 * 8 * 1000).checked_div(records).unwrap_or(0),
-        );
-        counters.insert("record_bytes".to_owned(), record_bytes);
-        counters.insert("heap_bytes".to_owned(), heap.len() as u64);
+        let bits = (index.pilots.len() as u64 * 8 * 1000).checked_div(records).unwrap_or(0);
+        let counters = [
+            ("holes", slots - records),
+            ("index_bits_per_1000_keys", bits),
+            ("record_bytes", record_bytes),
+            ("heap_bytes", heap.len() as u64),
+        ];
         let described = Directory {
             type_name: spec.name.clone(),
             records,
             epoch: self.epoch.to_owned(),
-            digest: format!("{:032x}", self.measured.digest),
-            key: table.key.clone(),
-            index: table.shape,
+            digest: format!("{:032x}", measured.digest),
+            key: index.key.clone(),
+            index: index.shape,
             locator: LocatorSpec { width },
             record: plan.record,
             fields,
             sections: writer.sections.clone(),
-            counters,
+            counters: counters.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         };
         let blob = writer.finish(&described)?;
         let written = directory.join(&blob.name);
         std::fs::rename(&path, &written).map_err(|e| Error::io(&written, &e))?;
         self.check(&Blob::open_path(&written)?)?;
-        let dangling = spec.fields.iter().enumerate().filter(|(i, _)| self.measured.dangling_uses[*i] > 0);
+        let dangling = spec.fields.iter().zip(&measured.columns).filter(|(_, column)| column.dangling_uses > 0);
+        let dangling = dangling.map(|(f, c)| (f.name.clone(), (c.dangling_uses, c.dangling.len() as u64)));
         Ok(Built {
             name: spec.name.clone(),
-            rows: self.input.rows,
+            rows: input.rows,
             records,
             dropped: table.dropped,
-            key: table.key.clone(),
+            key: index.key.clone(),
             digest: described.digest,
             epoch: described.epoch,
-            dangling: dangling
-                .map(|(i, f)| {
-                    (f.name.clone(), (self.measured.dangling_uses[i], self.measured.dangling[i].len() as u64))
-                })
-                .collect(),
+            dangling: dangling.collect(),
             blob,
         })
     }
 
-    /// Looks up every key in the finished file, through the very passes that will serve it.
+    /// Looks up every key of the finished file, through the very passes that will serve it: each has to lead to its own record, and all of
+    /// them have to be the keys of the sources.
     fn check(&self, blob: &Blob) -> Result<()> {
-        let slots = self.table.shape.total_slots() as usize;
+        let key = &self.subject.table.index.key;
+        let slots = self.subject.table.index.shape.total_slots() as u32;
         let wrong = |slot: u32| {
             Error::Io(format!(
                 "{}: the key in slot {slot} is not found after the build; this is a bug in bedeck",
                 blob.map().path().display()
             ))
         };
-        let segments = parallel::map(self.threads, slots.div_ceil(SEGMENT), |segment| {
-            let range = segment * SEGMENT..((segment + 1) * SEGMENT).min(slots);
-            let mut spans = Vec::new();
-            let mut key_digest = 0u128;
-            for start in range.clone().step_by(BATCH) {
-                let places: Vec<u32> = (start..(start + BATCH).min(range.end))
-                    .map(|s| s as u32)
-                    .filter(|s| self.table.row(*s).is_some())
-                    .collect();
-                let stored: Vec<Vec<u8>> = places
-                    .iter()
-                    .filter_map(|slot| {
-                        let text = Cursor::new(self.table.row(*slot)?).key(self.table.is_int());
-                        let mut canonical = Vec::new();
-                        if self.table.is_int() {
-                            canonical.extend_from_slice(text)
-                        } else {
-                            crate::row::write_bytes(text, &mut canonical)
-                        }
-                        key_digest = key_digest.wrapping_add(digest(&canonical));
-                        let mut stored = Vec::new();
-                        self.table.key.kind.store(text, &mut stored).then_some(stored)
-                    })
-                    .collect();
-                let mut keys = Keys::with_capacity(&self.table.key, stored.len());
-                stored.iter().for_each(|key| keys.push(Some(key)));
+        let segment = |i: usize| {
+            let start = i as u32 * SEGMENT;
+            let (mut spans, mut found) = (Vec::new(), Vec::new());
+            let (mut sum, mut text, mut canonical) = (0u128, Vec::new(), Vec::new());
+            let records: Vec<_> = blob.spans(start..start.saturating_add(SEGMENT).min(slots)).collect();
+            for batch in records.chunks(BATCH) {
+                let mut keys = Keys::with_capacity(key, batch.len());
+                for span in batch {
+                    let stored = blob.record(*span)?.key()?;
+                    keys.push(Some(stored));
+                    text.clear();
+                    key.kind.print(stored, &mut text);
+                    canonical.clear();
+                    crate::row::write_canonical_key(key.kind, &text, &mut canonical);
+                    sum = sum.wrapping_add(digest(&canonical));
+                }
                 spans.clear();
                 keys.find(blob, 0..keys.len(), &mut spans)?;
-                if let Some((slot, _)) =
-                    places.iter().zip(&spans).find(|(slot, span)| span.is_missing() || span.ordinal != **slot)
-                {
-                    return Err(wrong(*slot));
-                }
+                found.extend_from_slice(&spans);
             }
-            Ok(key_digest)
+            match records.iter().zip(&found).find(|(at, found)| at != found) {
+                Some((at, _)) => Err(wrong(at.ordinal)),
+                None => Ok(sum),
+            }
+        };
+        let (mut sum, mut done, mut outcome) = (0u128, 0, Ok(()));
+        let segments = (slots as usize).div_ceil(SEGMENT as usize);
+        parallel::ordered(self.threads, segments, segment, |found: Result<u128>| {
+            done = SEGMENT.saturating_add(done).min(slots);
+            outcome = found.and_then(|found| {
+                sum = sum.wrapping_add(found);
+                (self.report)(self.input.progress("check", done, self.subject.table))
+            });
+            outcome.is_ok()
         });
-        let found =
-            segments.into_iter().try_fold(0u128, |sum, part: Result<u128>| Ok::<_, Error>(sum.wrapping_add(part?)))?;
-        if found == self.measured.key_digest { Ok(()) } else { Err(wrong(0)) }
+        outcome?;
+        if sum == self.measured.key_digest { Ok(()) } else { Err(wrong(0)) }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Encoding rows into records, a segment of slots at a time.
 
+use std::ops::Range;
+
 use crate::directory::{Field, Item, Var};
-use crate::measure::{DANGLING, INLINE, SEGMENT};
+use crate::key::KeyKind;
+use crate::measure::{INLINE, Subject};
 use crate::plan::Plan;
 use crate::record::write_varint;
-use crate::row::{self, Cursor};
-use crate::spec::TypeSpec;
-use crate::table::Table;
+use crate::roster::DANGLING;
+use crate::row::{self, Cursor, RowKey, Tag};
+use crate::table::Placed;
 use crate::types::Scalar;
 
 /// The records of one segment.
@@ -26,55 +29,55 @@ pub struct Encoded {
 
 /// Encodes a segment; `ordinals` are those that measuring found for it.
 pub fn encode_segment(
-    spec: &TypeSpec,
-    table: &Table,
+    subject: &Subject<'_>,
     plan: &Plan,
-    targets: &[Option<&Table>],
-    segment: usize,
-    ordinals: &[u32],
+    placed: &Placed<'_>,
+    slots: Range<u32>,
+    ordinals: &[[u8; 4]],
 ) -> Encoded {
+    let spec = subject.spec;
     let mut encoder = Encoder {
+        subject,
         plan,
-        targets,
         ordinals: ordinals.iter(),
         out: Encoded { field_bytes: vec![0; spec.fields.len()], ..Encoded::default() },
-        vars: vec![
-            Vec::new();
-            plan.fields.iter().filter(|f| f.var.is_some()).count() + usize::from(plan.record.key.is_some())
-        ],
+        vars: vec![Vec::new(); plan.vars().len()],
+        items: Vec::new(),
     };
     let by_id = spec.by_id();
-    let end = ((segment + 1) * SEGMENT).min(table.shape.total_slots() as usize);
+    let vars = plan.vars();
     let mut stored = Vec::new();
-    for slot in segment * SEGMENT..end {
-        let Some(row) = table.row(slot as u32) else {
+    for slot in slots {
+        let Some(row) = placed.row(slot) else {
             encoder.out.lengths.push(0);
             continue;
         };
         let start = encoder.out.records.len();
         encoder.out.records.resize(start + plan.record.fixed as usize, 0);
-        let mut cursor = Cursor::new(row);
         stored.clear();
-        table.key.kind.store(cursor.key(table.is_int()), &mut stored);
+        row.key.store(subject.table.index.key.kind, &mut stored);
         match &plan.record.key {
             None => encoder.out.records[start..start + stored.len()].copy_from_slice(&stored),
             Some(var) => encoder.var(var).extend_from_slice(&stored),
         }
+        let mut cursor = row.values;
         for &place in &by_id {
             encoder.field(start, place, &mut cursor);
         }
-        encoder.finish(start);
+        encoder.finish(start, &vars);
     }
     encoder.out
 }
 
 struct Encoder<'a> {
+    subject: &'a Subject<'a>,
     plan: &'a Plan,
-    targets: &'a [Option<&'a Table>],
-    ordinals: std::slice::Iter<'a, u32>,
+    ordinals: std::slice::Iter<'a, [u8; 4]>,
     out: Encoded,
     /// The record's var values, by order.
     vars: Vec<Vec<u8>>,
+    /// Of a list that is being encoded.
+    items: Vec<Option<u64>>,
 }
 
 impl Encoder<'_> {
@@ -95,42 +98,44 @@ impl Encoder<'_> {
         let plan = self.plan;
         let field = &plan.fields[place];
         let scalar = &field.field_type.scalar;
-        if let Some(places) = &plan.codes[place] {
-            match cursor.value(&field.field_type, false) {
-                None => self.null(start, field),
-                Some(value) => self.number(start, field, places.get(value).copied().unwrap_or_default()),
-            }
+        if let Some(roster) = self.subject.rosters[place] {
+            self.references(start, place, roster.index().key.kind, cursor);
             return;
         }
-        if !cursor.present() {
+        let Some((value, code)) = cursor.value(&field.field_type, &self.subject.dictionaries[place].by_code) else {
+            self.null(start, field);
+            return;
+        };
+        match (&plan.places[place], &field.var) {
+            (Some(places), _) => self.number(start, field, code.map_or(0, |code| places[code])),
+            (None, Some(var)) if field.field_type.list => {
+                encode_list(scalar, field.item.as_ref(), Cursor::new(value), &mut self.vars[var.order as usize]);
+            }
+            (None, Some(var)) => self.var(var).extend_from_slice(Cursor::new(value).scalar(scalar)),
+            (None, None) => {
+                let base = field.bits.map_or(0, |b| b.base.0);
+                self.number(start, field, row::number(scalar, value).wrapping_sub(base));
+            }
+        }
+    }
+
+    fn references(&mut self, start: usize, place: usize, kind: KeyKind, cursor: &mut Cursor<'_>) {
+        let field = &self.plan.fields[place];
+        let int = kind == KeyKind::Int;
+        if cursor.tag() == Tag::Null {
             self.null(start, field);
             return;
         }
-        match (self.targets[place], &field.var) {
-            (Some(target), None) => {
-                let code = self.code(place, target, cursor.scalar(scalar, target.is_int()));
-                self.number(start, field, code);
-            }
-            (Some(target), Some(var)) => {
-                let Some(item) = &field.item else { return };
-                let mut items = Vec::new();
-                cursor
-                    .items(scalar, target.is_int(), |text| items.push(text.map(|text| self.code(place, target, text))));
-                write_items(item, &items, self.var(var));
-            }
-            (None, Some(var)) if field.field_type.list => {
-                encode_list(scalar, field.item.as_ref(), cursor, self.var(var))
-            }
-            (None, Some(var)) => {
-                let bytes = cursor.scalar(scalar, false);
-                self.var(var).extend_from_slice(bytes);
-            }
-            (None, None) => {
-                let number = row::number(cursor.scalar(scalar, false));
-                let base = field.bits.map_or(0, |b| b.base.0);
-                self.number(start, field, number.wrapping_sub(base));
-            }
-        }
+        let Some((var, item)) = field.var.as_ref().zip(field.item.as_ref()) else {
+            let code = self.code(place, kind, cursor.key(int));
+            self.number(start, field, code);
+            return;
+        };
+        let mut items = std::mem::take(&mut self.items);
+        items.clear();
+        cursor.keys(int, |key| items.push(key.map(|key| self.code(place, kind, key))));
+        write_items(item, &items, self.var(var));
+        self.items = items;
     }
 
     fn null(&mut self, start: usize, field: &Field) {
@@ -146,54 +151,49 @@ impl Encoder<'_> {
     }
 
     /// The code of the next reference: measuring met them in this order.
-    fn code(&mut self, place: usize, target: &Table, text: &[u8]) -> u64 {
+    fn code(&mut self, place: usize, kind: KeyKind, key: RowKey<'_>) -> u64 {
         let dangling = &self.plan.dangling[place];
-        match self.ordinals.next() {
-            Some(&ordinal) if ordinal != DANGLING => dangling.len() as u64 + u64::from(ordinal),
-            _ => dangling.get(&*target.canonical(text)).copied().unwrap_or_default(),
+        match self.ordinals.next().map(|bytes| u32::from_le_bytes(*bytes)) {
+            Some(ordinal) if ordinal != DANGLING => dangling.len() as u64 + u64::from(ordinal),
+            _ => dangling.get(key.canonical(kind, &mut [0; 36])).copied().unwrap_or_default(),
         }
     }
 
     /// Appends the record's var values, in order, and notes their lengths.
-    fn finish(&mut self, start: usize) {
-        let plan = self.plan;
-        let of_fields = plan.fields.iter().enumerate().filter_map(|(i, f)| f.var.map(|var| (var, Some(i))));
-        let mut vars: Vec<(Var, Option<usize>)> =
-            plan.record.key.map(|var| (var, None)).into_iter().chain(of_fields).collect();
-        vars.sort_unstable_by_key(|(var, _)| var.order);
+    fn finish(&mut self, start: usize, vars: &[(Var, Option<usize>)]) {
         for (var, place) in vars {
-            let bytes = std::mem::take(&mut self.vars[var.order as usize]);
+            let bytes = &mut self.vars[var.order as usize];
             let mut used = bytes.len();
-            if bytes.len() > INLINE {
-                self.put(start, var.offset, var.bits, (1 << var.bits) - 1);
+            let number = if bytes.len() > INLINE {
                 self.out.pointers.push(self.out.records.len());
                 self.out.records.extend_from_slice(&(self.out.heap.len() as u64).to_le_bytes());
                 self.out.records.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-                self.out.heap.extend_from_slice(&bytes);
+                self.out.heap.extend_from_slice(bytes);
                 used += 12;
+                (1 << var.bits) - 1
             } else {
-                self.put(start, var.offset, var.bits, (bytes.len() / usize::from(var.unit)) as u64);
-                self.out.records.extend_from_slice(&bytes);
-            }
+                self.out.records.extend_from_slice(bytes);
+                (bytes.len() / usize::from(var.unit)) as u64
+            };
+            bytes.clear();
+            self.put(start, var.offset, var.bits, number);
             if let Some(place) = place {
-                self.out.field_bytes[place] += used as u64;
+                self.out.field_bytes[*place] += used as u64;
             }
-            self.vars[var.order as usize] = bytes;
-            self.vars[var.order as usize].clear();
         }
         self.out.lengths.push((self.out.records.len() - start) as u32);
     }
 }
 
-/// Appends the bytes of a list, given in canonical form.
-pub fn encode_list(scalar: &Scalar, item: Option<&Item>, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
+/// Appends the bytes of a list, given as rows have it.
+pub fn encode_list(scalar: &Scalar, item: Option<&Item>, mut list: Cursor<'_>, out: &mut Vec<u8>) {
     match item {
         Some(item) => {
             let mut items = Vec::new();
-            cursor.items(scalar, false, |value| items.push(value.map(row::number)));
+            list.items(scalar, |value| items.push(value.map(|value| row::number(scalar, value))));
             write_items(item, &items, out);
         }
-        None => cursor.items(scalar, false, |value| match value {
+        None => list.items(scalar, |value| match value {
             None => out.push(0),
             Some(bytes) => {
                 write_varint(bytes.len() as u64 + 1, out);

@@ -1,6 +1,8 @@
-//! Arrow batches to canonical rows.
+//! Arrow batches to rows.
 //!
 //! Batches come in canonical Arrow types: bool, integers, floats, large_utf8, large_binary, date32, timestamps, and large_list of these.
+
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -11,50 +13,23 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, LargeBinaryArray, LargeStringArray, RecordBatch};
 use arrow_buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, TimeUnit};
+use rustc_hash::FxHashMap;
 
+use crate::dictionary::{self, Dictionary};
 use crate::error::{Error, Result};
+use crate::hash::hash;
 use crate::key::{KeyKind, MAX_KEY, is_canonical_uuid, parse_base62, parse_uuid, print_uuid};
-use crate::row;
-use crate::spec::TypeSpec;
-use crate::stats::Stats;
+use crate::record::write_varint;
+use crate::row::{self, Tag};
+use crate::rows::Scatter;
+use crate::spec::{FieldSpec, TypeSpec};
+use crate::stats::{Stats, is_internable};
 use crate::text::escape;
 use crate::time::DAYS;
 use crate::types::Scalar;
 
-/// Rows in canonical form, from one run of rows of one source.
-#[derive(Debug, Default)]
-pub struct Chunk {
-    /// The place of the source.
-    pub origin: u32,
-    /// The first row's number in it.
-    pub first_row: u64,
-    bytes: Vec<u8>,
-    ends: Vec<u32>,
-}
-
-/// Rows a chunk stops growing at, in bytes: ends are 32 bits.
-const CHUNK_BYTES: usize = 1 << 30;
 /// The largest value.
 const MAX_VALUE: usize = i32::MAX as usize;
-
-impl Chunk {
-    /// Rows.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// A row.
-    #[inline]
-    pub fn row(&self, i: usize) -> &[u8] {
-        let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
-        &self.bytes[start..self.ends[i] as usize]
-    }
-}
 
 /// What a column of keys holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,19 +55,6 @@ pub fn key_form(data_type: &DataType) -> Option<KeyForm> {
         DataType::LargeList(item) => key_form(item.data_type()),
         _ => None,
     }
-}
-
-/// What one thread made of the batches it was given.
-#[derive(Debug)]
-pub struct Ingested {
-    /// The rows.
-    pub chunks: Vec<Chunk>,
-    /// One a field.
-    pub stats: Vec<Stats>,
-    /// Whether every key is base62.
-    pub all_base62: bool,
-    /// Whether every key is a UUID in canonical form.
-    pub all_uuid: bool,
 }
 
 enum Values {
@@ -159,6 +121,16 @@ impl Column {
         self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i))
     }
 
+    /// Item `i` as bytes; none for numbers and lists.
+    #[inline(always)]
+    fn bytes(&self, i: usize) -> &[u8] {
+        match &self.values {
+            Values::Text(text) => text.value(i).as_bytes(),
+            Values::Bytes(bytes) => bytes.value(i),
+            _ => &[],
+        }
+    }
+
     /// Item `i` as a number in two's complement, and as what it counts; `None` for bytes and lists.
     #[inline(always)]
     fn number(&self, i: usize) -> Option<(u64, i128)> {
@@ -181,204 +153,286 @@ impl Column {
     }
 }
 
-/// Turns batches of one type into rows; one for each thread.
-#[derive(Debug)]
-pub struct Ingester<'a> {
-    spec: &'a TypeSpec,
-    origin: &'a str,
-    by_id: Vec<usize>,
-    escaped: Vec<u8>,
-    out: Ingested,
+/// Whether a column holds values of this type.
+fn holds(values: &Values, scalar: &Scalar) -> bool {
+    match scalar {
+        Scalar::Bool => matches!(values, Values::Bool(_)),
+        Scalar::Int(1) => matches!(values, Values::I8(_)),
+        Scalar::Int(2) => matches!(values, Values::I16(_)),
+        Scalar::Int(4) | Scalar::Date => matches!(values, Values::I32(_)),
+        Scalar::Int(_) | Scalar::Timestamp(..) => matches!(values, Values::I64(_)),
+        Scalar::UInt(1) => matches!(values, Values::U8(_)),
+        Scalar::UInt(2) => matches!(values, Values::U16(_)),
+        Scalar::UInt(4) => matches!(values, Values::U32(_)),
+        Scalar::UInt(_) => matches!(values, Values::U64(_)),
+        Scalar::Float32 => matches!(values, Values::F32(_)),
+        Scalar::Float64 => matches!(values, Values::F64(_)),
+        Scalar::String | Scalar::Categorical => matches!(values, Values::Text(_)),
+        Scalar::Binary => matches!(values, Values::Bytes(_)),
+        Scalar::Reference => is_keys(values),
+    }
 }
 
-impl<'a> Ingester<'a> {
-    /// For batches from the source `origin`.
-    pub fn new(spec: &'a TypeSpec, origin: &'a str) -> Self {
-        let stats = spec.fields.iter().map(|f| Stats::new(&f.field_type)).collect();
-        let out = Ingested { chunks: Vec::new(), stats, all_base62: true, all_uuid: true };
-        Self { spec, origin, by_id: spec.by_id(), escaped: Vec::new(), out }
+const fn is_keys(values: &Values) -> bool {
+    matches!(values, Values::Text(_) | Values::Bytes(_) | Values::I64(_) | Values::U64(_))
+}
+
+/// What all threads that read one type share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The type.
+    pub spec: TypeSpec,
+    /// What rows are grouped by: the kind that is declared, or that the first keys suggest.
+    pub kind: KeyKind,
+    /// The distinct values of each field that may be interned.
+    pub dictionaries: Vec<Option<Dictionary>>,
+}
+
+impl Shared {
+    /// For a type, given the first of its keys.
+    pub fn new(spec: TypeSpec, first: &ArrayRef) -> Self {
+        let text = first.as_string_opt::<i64>();
+        let all = |fits: fn(&[u8]) -> bool| text.is_some_and(|t| t.iter().flatten().all(|key| fits(key.as_bytes())));
+        let kind = spec.key.kind.unwrap_or_else(|| match key_form(first.data_type()) {
+            Some(KeyForm::Int { .. }) => KeyKind::Int,
+            Some(KeyForm::Bytes) => KeyKind::Bytes,
+            _ if all(|key| parse_base62(key).is_some()) => KeyKind::Base62,
+            _ if all(is_canonical_uuid) => KeyKind::Uuid,
+            _ => KeyKind::String,
+        });
+        let dictionaries =
+            spec.fields.iter().map(|f| is_internable(&f.field_type).then(Dictionary::default)).collect();
+        Self { spec, kind, dictionaries }
     }
 
-    /// What was made of all batches.
-    pub fn finish(self) -> Ingested {
-        self.out
+    /// The values that rows have codes for, for each field.
+    pub fn finish(self) -> Vec<dictionary::Values> {
+        let finish = |dictionary: Option<Dictionary>| dictionary.map(Dictionary::finish).unwrap_or_default();
+        self.dictionaries.into_iter().map(finish).collect()
+    }
+}
+
+/// Turns batches of one type into rows; one for each thread.
+#[derive(Debug)]
+pub struct Ingester {
+    shared: Arc<Shared>,
+    by_id: Vec<usize>,
+    scatter: Scatter,
+    known: Vec<FxHashMap<Box<[u8]>, u32>>,
+    /// Of references only: what keys there are.
+    pub keys: Vec<Stats>,
+    /// Whether every key is base62.
+    pub all_base62: bool,
+    /// Whether every key is a UUID in canonical form.
+    pub all_uuid: bool,
+    body: Vec<u8>,
+    stored: Vec<u8>,
+    escaped: Vec<u8>,
+}
+
+/// A row of a source, for errors.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    origin: &'a str,
+    row: u64,
+}
+
+impl Ingester {
+    /// One whose rows go to `scatter`.
+    pub fn new(shared: Arc<Shared>, scatter: Scatter) -> Self {
+        let fields = shared.spec.fields.len();
+        Self {
+            by_id: shared.spec.by_id(),
+            scatter,
+            known: vec![FxHashMap::default(); fields],
+            keys: vec![Stats::default(); fields],
+            all_base62: true,
+            all_uuid: true,
+            body: Vec::new(),
+            stored: Vec::new(),
+            escaped: Vec::new(),
+            shared,
+        }
     }
 
-    fn refuse(&self, row: u64, what: &str) -> Error {
-        Error::Source(format!("{}, row {row}: type {:?}, {what}", self.origin, self.spec.name))
+    /// The rows of all batches.
+    pub fn finish(self) -> Scatter {
+        self.scatter
     }
 
-    /// Takes a batch whose columns are the key and then the fields; `first_row` is the number of its first row in the source.
-    pub fn take(&mut self, origin: u32, first_row: u64, batch: &RecordBatch) -> Result<()> {
+    fn refuse(&self, at: At<'_>, what: &str) -> Error {
+        Error::Source(format!("{}, row {}: type {:?}, {what}", at.origin, at.row, self.shared.spec.name))
+    }
+
+    /// Takes a batch whose columns are the key and then the fields, from source number `place`, called `origin`; `first_row` is the
+    /// number of its first row there.
+    pub fn take(&mut self, place: u32, origin: &str, first_row: u64, batch: &RecordBatch) -> Result<()> {
+        let columns = self.columns(origin, batch)?;
+        let shared = self.shared.clone();
+        for i in 0..batch.num_rows() {
+            let row = first_row + i as u64;
+            let at = At { origin, row };
+            self.body.clear();
+            let hash = self.take_key(&columns[0], i, at)?;
+            for field in 0..self.by_id.len() {
+                let field = self.by_id[field];
+                self.take_value(&shared, field, &columns[field + 1], i, at)?;
+            }
+            self.scatter.push(hash, place, row, &self.body)?;
+        }
+        Ok(())
+    }
+
+    fn columns(&self, origin: &str, batch: &RecordBatch) -> Result<Vec<Column>> {
+        let spec = &self.shared.spec;
         let wrong = |i: usize| {
-            let name = if i == 0 { &self.spec.key.field } else { &self.spec.fields[i - 1].name };
+            let name = if i == 0 { &spec.key.field } else { &spec.fields[i - 1].name };
             Error::Schema(format!(
-                "{}: type {:?}, field {name:?}: Arrow type {} is not taken",
-                self.origin,
-                self.spec.name,
+                "{origin}: type {:?}, field {name:?}: Arrow type {} is not taken",
+                spec.name,
                 batch.column(i).data_type()
             ))
         };
-        if batch.num_columns() != self.spec.fields.len() + 1 {
+        if batch.num_columns() != spec.fields.len() + 1 {
             return Err(Error::Schema(format!(
-                "{}: {} columns, but type {:?} has a key and {} fields",
-                self.origin,
+                "{origin}: {} columns, but type {:?} has a key and {} fields",
                 batch.num_columns(),
-                self.spec.name,
-                self.spec.fields.len()
+                spec.name,
+                spec.fields.len()
             )));
         }
-        let columns: Vec<Column> = (0..batch.num_columns())
-            .map(|i| Column::new(batch.column(i)).ok_or_else(|| wrong(i)))
-            .collect::<Result<_>>()?;
-        key_form(batch.column(0).data_type()).ok_or_else(|| wrong(0))?;
-        for (i, field) in self.spec.fields.iter().enumerate() {
-            let is_key = field.reference.is_some();
-            let column = &columns[i + 1];
-            let bytes = |column: &Column| matches!(column.values, Values::Text(_) | Values::Bytes(_));
-            let fits = match &column.values {
-                Values::List(_, items) => {
-                    field.field_type.list && (is_key || bytes(items) == field.field_type.scalar.is_bytes())
-                }
-                _ => !field.field_type.list && (is_key || bytes(column) == field.field_type.scalar.is_bytes()),
+        let columns = (0..batch.num_columns()).map(|i| {
+            let column = Column::new(batch.column(i)).ok_or_else(|| wrong(i))?;
+            let fits = match (i.checked_sub(1).map(|i| &spec.fields[i].field_type), &column.values) {
+                (None, values) => is_keys(values),
+                (Some(of), Values::List(_, items)) => of.list && holds(&items.values, &of.scalar),
+                (Some(of), values) => !of.list && holds(values, &of.scalar),
             };
-            if !fits || is_key && key_form(batch.column(i + 1).data_type()).is_none() {
-                return Err(wrong(i + 1));
-            }
-        }
-        let mut chunk = Chunk { origin, first_row, ..Chunk::default() };
-        for i in 0..batch.num_rows() {
-            let row = first_row + i as u64;
-            self.take_key(&columns[0], i, row, &mut chunk.bytes)?;
-            for place in 0..self.by_id.len() {
-                let place = self.by_id[place];
-                self.take_value(place, &columns[place + 1], i, row, &mut chunk.bytes)?;
-            }
-            if chunk.bytes.len() > u32::MAX as usize {
-                return Err(self.refuse(row, "a row of more than 3 GiB"));
-            }
-            chunk.ends.push(chunk.bytes.len() as u32);
-            if chunk.bytes.len() > CHUNK_BYTES {
-                self.out.chunks.push(std::mem::take(&mut chunk));
-                chunk = Chunk { origin, first_row: row + 1, ..Chunk::default() };
-            }
-        }
-        if !chunk.is_empty() {
-            self.out.chunks.push(chunk);
-        }
-        Ok(())
+            if fits { Ok(column) } else { Err(wrong(i)) }
+        });
+        columns.collect()
     }
 
-    fn take_key(&mut self, column: &Column, i: usize, row: u64, out: &mut Vec<u8>) -> Result<()> {
-        let name = &self.spec.key.field;
+    /// Takes a row's key, and returns its hash.
+    fn take_key(&mut self, column: &Column, i: usize, at: At<'_>) -> Result<u64> {
+        let (name, kind) = (&self.shared.spec.key.field, self.shared.kind);
         if column.is_null(i) {
-            return Err(self.refuse(row, &format!("key {name:?} is null; every record needs a key")));
+            return Err(self.refuse(at, &format!("key {name:?} is null; every record needs a key")));
         }
         if let Some((number, _)) = column.number(i) {
-            out.extend_from_slice(&number.to_le_bytes());
-            return Ok(());
+            self.body.extend_from_slice(&number.to_le_bytes());
+            return Ok(hash(0, &number.to_le_bytes()));
         }
-        let text: &[u8] = match &column.values {
-            Values::Text(text) => text.value(i).as_bytes(),
-            Values::Bytes(bytes) => bytes.value(i),
-            _ => &[],
-        };
+        let text = column.bytes(i);
         let shown = || String::from_utf8_lossy(&text[..text.len().min(80)]).into_owned();
-        match self.spec.key.kind {
-            Some(KeyKind::Base62) if parse_base62(text).is_none() => {
-                return Err(self.refuse(
-                    row,
-                    &format!("key {name:?}: {:?} is not base62 (22 characters of 0-9a-zA-Z, below 2^128)", shown()),
-                ));
+        if text.len() > MAX_KEY {
+            let what = format!("key {name:?} has {} bytes; the limit is {MAX_KEY}", text.len());
+            return Err(self.refuse(at, &what));
+        }
+        self.stored.clear();
+        let fits = kind.store(text, &mut self.stored);
+        match self.shared.spec.key.kind {
+            Some(KeyKind::Base62) if !fits => {
+                let what =
+                    format!("key {name:?}: {:?} is not base62 (22 characters of 0-9a-zA-Z, below 2^128)", shown());
+                return Err(self.refuse(at, &what));
             }
             Some(KeyKind::Uuid) => {
-                let number = parse_uuid(text)
-                    .ok_or_else(|| self.refuse(row, &format!("key {name:?}: {:?} is not a UUID", shown())))?;
-                row::write_bytes(&print_uuid(number), out);
-                return Ok(());
-            }
-            _ if text.len() > MAX_KEY => {
-                return Err(self.refuse(row, &format!("key {name:?} has {} bytes; the limit is {MAX_KEY}", text.len())));
+                let number = parse_uuid(text);
+                let number =
+                    number.ok_or_else(|| self.refuse(at, &format!("key {name:?}: {:?} is not a UUID", shown())))?;
+                row::write_key(&print_uuid(number), &mut self.body);
+                return Ok(hash(0, &self.stored));
             }
             Some(_) => {}
             None => {
-                self.out.all_base62 &= parse_base62(text).is_some();
-                self.out.all_uuid &= is_canonical_uuid(text);
+                let base62 = if kind == KeyKind::Base62 { fits } else { parse_base62(text).is_some() };
+                self.all_base62 &= base62;
+                self.all_uuid &= !base62 && is_canonical_uuid(text);
             }
         }
-        row::write_bytes(text, out);
-        Ok(())
+        row::write_key(text, &mut self.body);
+        Ok(hash(0, &self.stored))
     }
 
-    fn take_value(&mut self, place: usize, column: &Column, i: usize, row: u64, out: &mut Vec<u8>) -> Result<()> {
+    fn take_value(&mut self, shared: &Shared, place: usize, column: &Column, i: usize, at: At<'_>) -> Result<()> {
+        let field = &shared.spec.fields[place];
         if column.is_null(i) {
-            row::write_null(out);
+            row::write_tag(Tag::Null, &mut self.body);
             return Ok(());
         }
-        row::write_present(out);
-        let start = out.len();
+        row::write_tag(Tag::Bytes, &mut self.body);
+        let start = self.body.len();
         if let Values::List(offsets, items) = &column.values {
             let range = offsets[i] as usize..offsets[i + 1] as usize;
-            crate::record::write_varint(range.len() as u64, out);
-            for at in range {
-                if items.is_null(at) {
-                    row::write_null(out);
-                    self.out.stats[place].null_items = true;
+            write_varint(range.len() as u64, &mut self.body);
+            for item in range {
+                if items.is_null(item) {
+                    row::write_tag(Tag::Null, &mut self.body);
                 } else {
-                    row::write_present(out);
-                    self.take_scalar(place, items, at, row, out)?;
+                    row::write_tag(Tag::Bytes, &mut self.body);
+                    self.take_scalar(place, field, items, item, at)?;
                 }
             }
         } else {
-            self.take_scalar(place, column, i, row, out)?;
+            self.take_scalar(place, field, column, i, at)?;
         }
-        if out.len() - start > MAX_VALUE {
-            return Err(self.refuse(
-                row,
-                &format!("field {:?}: a value of more than 2^31 - 1 bytes", self.spec.fields[place].name),
-            ));
+        if self.body.len() - start > MAX_VALUE {
+            let what = format!("field {:?}: a value of more than 2^31 - 1 bytes", field.name);
+            return Err(self.refuse(at, &what));
         }
-        self.out.stats[place].value(&out[start..]);
+        if let Some(dictionary) = &shared.dictionaries[place]
+            && let Some(code) = dictionary.code(&self.body[start..], &mut self.known[place])
+        {
+            self.body.truncate(start - 1);
+            row::write_tag(Tag::Code, &mut self.body);
+            write_varint(u64::from(code), &mut self.body);
+        }
         Ok(())
     }
 
     #[inline(always)]
-    fn take_scalar(&mut self, place: usize, column: &Column, i: usize, row: u64, out: &mut Vec<u8>) -> Result<()> {
-        let field = &self.spec.fields[place];
+    fn take_scalar(&mut self, place: usize, field: &FieldSpec, column: &Column, i: usize, at: At<'_>) -> Result<()> {
         let scalar = &field.field_type.scalar;
-        self.out.stats[place].scalars += 1;
-        match (&column.values, column.number(i)) {
-            (Values::Bytes(bytes), _) => row::write_bytes(bytes.value(i), out),
-            (Values::Text(text), _) if *scalar == Scalar::Reference => row::write_bytes(text.value(i).as_bytes(), out),
-            (Values::Text(text), _) => {
-                self.escaped.clear();
-                escape(text.value(i).as_bytes(), &mut self.escaped);
-                row::write_bytes(&self.escaped, out);
-            }
-            (_, Some((number, count))) => {
-                let days = match scalar {
-                    Scalar::Date => Some(count as i64),
-                    Scalar::Timestamp(unit, _) => Some((count as i64).div_euclid(86_400 * 10i64.pow(unit.digits()))),
-                    _ => None,
-                };
-                // The wall clock of a zone may be a day ahead or behind.
-                let margin = match scalar {
-                    Scalar::Timestamp(_, Some(zone)) => i64::from(!matches!(zone.as_str(), "UTC" | "Etc/UTC" | "Z")),
-                    _ => 0,
-                };
-                if days.is_some_and(|days| !(DAYS.start() + margin..=DAYS.end() - margin).contains(&days)) {
-                    let what = format!(
-                        "field {:?}: {count} lies outside the years 1 to 9999; declare it int64 to keep it",
-                        field.name
-                    );
-                    return Err(self.refuse(row, &what));
+        if *scalar == Scalar::Reference {
+            let keys = &mut self.keys[place];
+            keys.scalars += 1;
+            match column.number(i) {
+                Some((number, count)) => {
+                    keys.number(count);
+                    self.body.extend_from_slice(&number.to_le_bytes());
                 }
-                self.out.stats[place].number(count);
-                let width = row::number_width(scalar, true).unwrap_or(8);
-                out.extend_from_slice(&number.to_le_bytes()[..width]);
+                None => row::write_key(column.bytes(i), &mut self.body),
             }
-            _ => {}
+            return Ok(());
         }
+        let Some((number, count)) = column.number(i) else {
+            if *scalar == Scalar::Binary {
+                row::write_bytes(column.bytes(i), &mut self.body);
+            } else {
+                self.escaped.clear();
+                escape(column.bytes(i), &mut self.escaped);
+                row::write_bytes(&self.escaped, &mut self.body);
+            }
+            return Ok(());
+        };
+        let days = match scalar {
+            Scalar::Date => Some(count as i64),
+            Scalar::Timestamp(unit, _) => Some((count as i64).div_euclid(86_400 * 10i64.pow(unit.digits()))),
+            _ => None,
+        };
+        // The wall clock of a zone may be a day ahead or behind.
+        let margin = match scalar {
+            Scalar::Timestamp(_, Some(zone)) => i64::from(!matches!(zone.as_str(), "UTC" | "Etc/UTC" | "Z")),
+            _ => 0,
+        };
+        if days.is_some_and(|days| !(DAYS.start() + margin..=DAYS.end() - margin).contains(&days)) {
+            let what =
+                format!("field {:?}: {count} lies outside the years 1 to 9999; declare it int64 to keep it", field.name);
+            return Err(self.refuse(at, &what));
+        }
+        let width = row::number_width(scalar).unwrap_or(8);
+        self.body.extend_from_slice(&number.to_le_bytes()[..width]);
         Ok(())
     }
 }

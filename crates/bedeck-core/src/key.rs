@@ -54,6 +54,15 @@ impl KeyKind {
             }
         }
     }
+
+    /// Appends what a stored key of this kind was stored from; `int`: its 8 bytes.
+    pub fn print(self, stored: &[u8], out: &mut Vec<u8>) {
+        match (self, stored.first_chunk().map(|bytes| u128::from_be_bytes(*bytes))) {
+            (Self::Base62, Some(number)) => out.extend_from_slice(&print_base62(number)),
+            (Self::Uuid, Some(number)) => out.extend_from_slice(&print_uuid(number)),
+            _ => out.extend_from_slice(stored),
+        }
+    }
 }
 
 /// The longest key of kind string or bytes, in bytes.

@@ -61,34 +61,66 @@ pub fn read(locator: &[u8], width: u8, ordinal: u32) -> Span {
     Span { offset: base.wrapping_add(start), length: end.saturating_sub(start) as u32, ordinal }
 }
 
-/// The widths of ends that `lengths` (of all records, holes included, in slot order) need: 2, or 4 where a line's records pass 64 KiB.
-pub fn width_for(lengths: &[u32]) -> Result<u8> {
-    let longest =
-        |n: usize| lengths.chunks(n).map(|line| line.iter().map(|l| u64::from(*l)).sum::<u64>()).max().unwrap_or(0);
-    if longest(28) <= u64::from(u16::MAX) {
-        Ok(2)
-    } else if longest(14) <= u64::from(u32::MAX) {
-        Ok(4)
-    } else {
-        Err(Error::Schema("records are too long: 14 neighbours pass 4 GiB".into()))
+/// Writes the lines for the records of one blob, in slot order.
+#[derive(Debug)]
+pub struct Writer {
+    width: u8,
+    lines: Vec<u8>,
+    base: u64,
+    /// The lengths of the line that is not full yet.
+    line: Vec<u32>,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self { width: 2, lines: Vec::new(), base: 0, line: Vec::new() }
     }
 }
 
-/// All lines for records of these lengths.
-pub fn write(lengths: &[u32], width: u8) -> Vec<u8> {
-    let per_line = ends_per_line(width) as usize;
-    let mut out = Vec::with_capacity(lengths.len().div_ceil(per_line) * LINE);
-    let mut base = 0u64;
-    for line in lengths.chunks(per_line) {
-        out.extend_from_slice(&base.to_le_bytes());
-        let mut end = 0u64;
-        for i in 0..per_line {
-            end += u64::from(line.get(i).copied().unwrap_or(0));
-            out.extend_from_slice(&end.to_le_bytes()[..usize::from(width)]);
-        }
-        base += end;
+impl Writer {
+    /// Takes the length of the next record, 0 for a hole.
+    pub fn push(&mut self, length: u32) -> Result<()> {
+        self.line.push(length);
+        if self.line.len() as u64 == ends_per_line(self.width) { self.end_line() } else { Ok(()) }
     }
-    out
+
+    fn end_line(&mut self) -> Result<()> {
+        let bytes: u64 = self.line.iter().map(|length| u64::from(*length)).sum();
+        if self.width == 2 && bytes > u64::from(u16::MAX) {
+            return self.widen();
+        }
+        if bytes > u64::from(u32::MAX) {
+            return Err(Error::Schema("records are too long: 14 neighbours pass 4 GiB".into()));
+        }
+        self.lines.extend_from_slice(&self.base.to_le_bytes());
+        let mut end = 0u64;
+        for i in 0..ends_per_line(self.width) as usize {
+            end += u64::from(self.line.get(i).copied().unwrap_or(0));
+            self.lines.extend_from_slice(&end.to_le_bytes()[..usize::from(self.width)]);
+        }
+        self.base += bytes;
+        self.line.clear();
+        Ok(())
+    }
+
+    /// Starts again with wider ends, now that a line needs them.
+    #[cold]
+    fn widen(&mut self) -> Result<()> {
+        let narrow = std::mem::take(self);
+        self.width = 4;
+        let slots = (narrow.lines.len() / LINE) as u32 * 28;
+        (0..slots).try_for_each(|slot| self.push(read(&narrow.lines, 2, slot).length))?;
+        narrow.line.into_iter().try_for_each(|length| self.push(length))
+    }
+
+    /// All lines, and the width of their ends.
+    pub fn finish(mut self) -> Result<(Vec<u8>, u8)> {
+        // Widening leaves a line of its own.
+        while !self.line.is_empty() {
+            self.end_line()?;
+        }
+        Ok((self.lines, self.width))
+    }
 }
 
 #[cfg(test)]
@@ -97,9 +129,10 @@ mod tests {
 
     #[test]
     fn every_record_is_found_where_it_lies() {
-        for lengths in [[5, 0, 7, 64, 0, 0, 9].repeat(20), [70_000, 0, 3].repeat(20)] {
-            let width = width_for(&lengths).unwrap();
-            let locator = write(&lengths, width);
+        for lengths in [[5, 0, 7, 64, 0, 0, 9].repeat(20), [70_000, 0, 3].repeat(20), [vec![9; 65], vec![60_000; 3]].concat()] {
+            let mut writer = Writer::default();
+            lengths.iter().for_each(|length| writer.push(*length).unwrap());
+            let (locator, width) = writer.finish().unwrap();
             let mut offset = 0;
             for (i, length) in lengths.iter().enumerate() {
                 let span = read(&locator, width, i as u32);

@@ -1,21 +1,20 @@
-//! The pass between index and layout: references become ordinals, lengths are seen, digests summed.
+//! The pass between index and layout: references become ordinals, ranges and lengths are seen, digests summed.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use crate::build::Pause;
 use crate::error::Result;
 use crate::key::KeyKind;
-use crate::parallel;
+use crate::dictionary::Values;
 use crate::record::write_varint;
-use crate::row::{self, Cursor};
+use crate::roster::{self, BATCH, DANGLING, Roster, Wanted};
+use crate::row::{self, Cursor, RowKey, Tag};
 use crate::spec::TypeSpec;
-use crate::table::Table;
-use crate::types::Scalar;
+use crate::spill::{Pages, Spill};
+use crate::stats::Stats;
+use crate::table::{Placed, Table};
+use crate::types::{FieldType, Scalar};
 
-/// Slots that are measured, and later encoded, as one piece of work.
-pub const SEGMENT: usize = 1 << 14;
-/// The ordinal that stands for a key without a record.
-pub const DANGLING: u32 = u32::MAX;
 /// Bytes a value may have and still lie in its record.
 pub const INLINE: usize = 255;
 
@@ -46,27 +45,52 @@ impl Lengths {
 /// Where a key is referred to: source, row, and the key as text.
 pub type Use = (u32, u64, Box<[u8]>);
 
+/// What is known of one field of a segment of slots, or of a whole type.
+#[derive(Debug, Default, Clone)]
+pub struct Column {
+    /// Counts and ranges; of references, only those.
+    pub stats: Stats,
+    /// Records without a value.
+    pub nulls: u64,
+    /// Lengths of values.
+    pub lengths: Lengths,
+    /// Keys without a record, as text.
+    pub dangling: BTreeSet<Box<[u8]>>,
+    /// How often they are referred to.
+    pub dangling_uses: u64,
+    /// The first of these uses.
+    pub dangling_first: Option<Use>,
+}
+
 /// What a segment of slots, or a whole type, was found to hold.
 #[derive(Debug, Default)]
+struct Found {
+    columns: Vec<Column>,
+    key_lengths: Lengths,
+    digest: u128,
+    key_digest: u128,
+}
+
+/// What a type was found to hold.
+#[derive(Debug)]
 pub struct Measured {
-    /// Ordinals of all references, in the order in which encoding meets them; a list a segment.
-    pub ordinals: Vec<Vec<u32>>,
-    /// Keys without a record, in text form, for each field.
-    pub dangling: Vec<BTreeSet<Box<[u8]>>>,
-    /// Records without a value, for each field.
-    pub nulls: Vec<u64>,
-    /// How often they are referred to, for each field.
-    pub dangling_uses: Vec<u64>,
-    /// The first use of one, for each field: source, row and key.
-    pub dangling_first: Vec<Option<Use>>,
-    /// Lengths, for each field.
-    pub lengths: Vec<Lengths>,
+    /// One a field.
+    pub columns: Vec<Column>,
     /// Lengths of keys.
     pub key_lengths: Lengths,
     /// The order-free sum over records.
     pub digest: u128,
     /// The order-free sum over keys.
     pub key_digest: u128,
+    ordinals: Pages,
+    segments: Vec<Range<usize>>,
+}
+
+impl Measured {
+    /// The ordinals of all references of a segment, counted over all units, in the order in which encoding meets them.
+    pub fn ordinals(&self, segment: usize) -> &[[u8; 4]] {
+        self.ordinals[self.segments[segment].clone()].as_chunks().0
+    }
 }
 
 /// The number that a canonical form adds to a digest.
@@ -75,54 +99,49 @@ pub fn digest(canonical: &[u8]) -> u128 {
     hash.as_bytes().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
 }
 
-/// Measures all of a type. `targets` has the table each field refers to; lengths of `interned` fields are of no
-/// interest. `pause` is called now and then on this thread, and ends the work with its error.
-pub fn measure(
-    spec: &TypeSpec,
-    table: &Table,
-    targets: &[Option<&Table>],
-    interned: &[bool],
-    threads: usize,
-    pause: Pause<'_>,
-) -> Result<Measured> {
-    let mut all = Measured::new(spec.fields.len());
-    let segments = (table.shape.total_slots() as usize).div_ceil(SEGMENT);
-    let mut outcome = Ok(());
-    parallel::ordered(
-        threads,
-        segments,
-        |i| measure_segment(spec, table, targets, interned, i),
-        |segment| {
-            all.merge(segment);
-            outcome = pause();
-            outcome.is_ok()
-        },
-    );
-    outcome.map(|()| all)
+/// A type whose rows are read again: what it was told, where its rows are, and what they refer to.
+pub struct Subject<'a> {
+    /// What it was told.
+    pub spec: &'a TypeSpec,
+    /// Its rows.
+    pub table: &'a Table,
+    /// The keys that each field refers to.
+    pub rosters: Vec<Option<&'a Roster<'a>>>,
+    /// The values of each field that rows have codes for.
+    pub dictionaries: &'a [Values],
 }
 
-impl Measured {
+/// Measures all of a type; the ordinals go to `spill`. `pause` is called now and then on this thread with the slots done, and ends the
+/// work with its error.
+pub fn measure(subject: &Subject<'_>, spill: Spill, pause: &dyn Fn(u32) -> Result<()>) -> Result<Measured> {
+    let mut all = Found::new(subject.spec.fields.len());
+    let mut segments = Vec::new();
+    subject.table.each_segment(
+        |placed, _, slots| Segment::new(subject, placed).measure(slots),
+        |(found, ordinals), done| {
+            all.merge(found);
+            let at = spill.append(ordinals.as_flattened())? as usize;
+            segments.push(at..at + 4 * ordinals.len());
+            pause(done)
+        },
+    )?;
+    let Found { columns, key_lengths, digest, key_digest } = all;
+    Ok(Measured { columns, key_lengths, digest, key_digest, ordinals: spill.map()?, segments })
+}
+
+impl Found {
     fn new(fields: usize) -> Self {
-        Self {
-            dangling: vec![BTreeSet::new(); fields],
-            nulls: vec![0; fields],
-            dangling_uses: vec![0; fields],
-            dangling_first: vec![None; fields],
-            lengths: vec![Lengths::default(); fields],
-            ..Self::default()
-        }
+        Self { columns: vec![Column::default(); fields], ..Self::default() }
     }
 
     fn merge(&mut self, other: Self) {
-        self.ordinals.extend(other.ordinals);
-        for (i, theirs) in other.dangling.into_iter().enumerate() {
-            self.dangling[i].extend(theirs);
-            self.nulls[i] += other.nulls[i];
-            self.dangling_uses[i] += other.dangling_uses[i];
-            self.lengths[i].merge(&other.lengths[i]);
-        }
-        for (mine, theirs) in self.dangling_first.iter_mut().zip(other.dangling_first) {
-            *mine = mine.take().into_iter().chain(theirs).min();
+        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
+            mine.stats.merge(&theirs.stats);
+            mine.nulls += theirs.nulls;
+            mine.lengths.merge(&theirs.lengths);
+            mine.dangling.extend(theirs.dangling);
+            mine.dangling_uses += theirs.dangling_uses;
+            mine.dangling_first = mine.dangling_first.take().into_iter().chain(theirs.dangling_first).min();
         }
         self.key_lengths.merge(&other.key_lengths);
         self.digest = self.digest.wrapping_add(other.digest);
@@ -130,109 +149,160 @@ impl Measured {
     }
 }
 
-fn measure_segment(
-    spec: &TypeSpec,
-    table: &Table,
-    targets: &[Option<&Table>],
-    interned: &[bool],
-    segment: usize,
-) -> Measured {
-    let mut out = Measured::new(spec.fields.len());
-    let by_id = spec.by_id();
-    let (mut ordinals, mut stored, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
-    let end = ((segment + 1) * SEGMENT).min(table.shape.total_slots() as usize);
-    // References print canonically, and so does the digest: only UUIDs can have been written in another way.
-    let rewrite = targets.iter().any(|t| t.is_some_and(|t| t.key.kind == KeyKind::Uuid));
-    for slot in segment * SEGMENT..end {
-        let Some(bytes) = table.row(slot as u32) else { continue };
-        let mut cursor = Cursor::new(bytes);
-        let key = cursor.key(table.is_int());
-        out.key_lengths.note(key.len());
-        scratch.clear();
-        write_key(table.is_int(), key, &mut scratch);
-        out.key_digest = out.key_digest.wrapping_add(digest(&scratch));
-        for &place in &by_id {
-            let field = &spec.fields[place];
-            let scalar = &field.field_type.scalar;
-            let Some(target) = targets[place] else {
-                let value = cursor.value(&field.field_type, false);
-                out.nulls[place] += u64::from(value.is_none());
-                if !interned[place] {
-                    out.lengths[place].note(value.map_or(0, |value| var_length(&field.field_type, value)));
-                }
-                if rewrite {
-                    write_value(value, &mut scratch);
-                }
-                continue;
-            };
-            let mut resolve = |text: &[u8], scratch: &mut Vec<u8>| {
-                let text = &*target.canonical(text);
-                if rewrite {
-                    write_key(target.is_int(), text, scratch);
-                }
-                stored.clear();
-                let found = if target.key.kind.store(text, &mut stored) { target.find(&stored, text) } else { None };
-                if found.is_none() {
-                    out.dangling_uses[place] += 1;
-                    if !out.dangling[place].contains(text) {
-                        out.dangling[place].insert(text.into());
-                    }
-                    let (origin, row) = table.place(slot as u32).unwrap_or_default();
-                    if out.dangling_first[place].as_ref().is_none_or(|first| (origin, row) < (first.0, first.1)) {
-                        out.dangling_first[place] = Some((origin, row, text.into()));
-                    }
-                }
-                ordinals.push(found.unwrap_or(DANGLING));
-            };
-            if !cursor.present() {
-                out.nulls[place] += 1;
-                out.lengths[place].note(0);
-                row::write_null(&mut scratch);
-                continue;
-            }
-            row::write_present(&mut scratch);
-            if field.field_type.list {
-                let mut count = 0;
-                let mut items = Vec::new();
-                cursor.items(scalar, target.is_int(), |item| {
-                    count += 1;
-                    match item {
-                        Some(text) => {
-                            row::write_present(&mut items);
-                            resolve(text, &mut items);
-                        }
-                        None => row::write_null(&mut items),
-                    }
-                });
-                out.lengths[place].note(count);
-                write_varint(count as u64, &mut scratch);
-                scratch.extend_from_slice(&items);
-            } else {
-                resolve(cursor.scalar(scalar, target.is_int()), &mut scratch);
-            }
+/// A reference that waits to be resolved.
+struct Waiting<'a> {
+    field: usize,
+    slot: u32,
+    key: RowKey<'a>,
+    /// Its stored form; nothing where it is malformed.
+    stored: Option<Range<usize>>,
+}
+
+/// The measuring of one segment.
+struct Segment<'a> {
+    subject: &'a Subject<'a>,
+    placed: &'a Placed<'a>,
+    found: Found,
+    waiting: Vec<Waiting<'a>>,
+    stored: Vec<u8>,
+    resolved: Vec<u32>,
+    ordinals: Vec<[u8; 4]>,
+}
+
+impl<'a> Segment<'a> {
+    fn new(subject: &'a Subject<'a>, placed: &'a Placed<'a>) -> Self {
+        Self {
+            found: Found::new(subject.spec.fields.len()),
+            subject,
+            placed,
+            waiting: Vec::new(),
+            stored: Vec::new(),
+            resolved: Vec::new(),
+            ordinals: Vec::new(),
         }
-        out.digest = out.digest.wrapping_add(digest(if rewrite { &scratch } else { bytes }));
     }
-    out.ordinals.push(ordinals);
-    out
-}
 
-fn write_key(int: bool, key: &[u8], out: &mut Vec<u8>) {
-    if int { out.extend_from_slice(key) } else { row::write_bytes(key, out) }
-}
-
-fn write_value(value: Option<&[u8]>, out: &mut Vec<u8>) {
-    match value {
-        None => row::write_null(out),
-        Some(value) => {
-            row::write_present(out);
-            out.extend_from_slice(value);
+    fn measure(mut self, slots: Range<u32>) -> (Found, Vec<[u8; 4]>) {
+        let Subject { spec, table, rosters, dictionaries } = self.subject;
+        let by_id = spec.by_id();
+        let kind = table.index.key.kind;
+        let mut canonical = Vec::new();
+        let mut stored = Vec::new();
+        for slot in slots {
+            let Some(row) = self.placed.row(slot) else { continue };
+            stored.clear();
+            row.key.store(kind, &mut stored);
+            self.found.key_lengths.note(stored.len());
+            canonical.clear();
+            row.key.write_canonical(kind, &mut canonical);
+            self.found.key_digest = self.found.key_digest.wrapping_add(digest(&canonical));
+            let mut cursor = row.values;
+            for &place in &by_id {
+                let field_type = &spec.fields[place].field_type;
+                if let Some(roster) = rosters[place] {
+                    self.references(place, slot, roster, &mut cursor, &mut canonical);
+                    continue;
+                }
+                let value = cursor.value(field_type, &dictionaries[place].by_code);
+                let column = &mut self.found.columns[place];
+                match value {
+                    None => {
+                        column.nulls += 1;
+                        column.lengths.note(0);
+                        row::write_tag(Tag::Null, &mut canonical);
+                    }
+                    Some((value, code)) => {
+                        column.stats.value(field_type, value, code);
+                        column.lengths.note(var_length(field_type, value));
+                        row::write_tag(Tag::Bytes, &mut canonical);
+                        row::write_canonical(field_type, value, &mut canonical);
+                    }
+                }
+            }
+            self.found.digest = self.found.digest.wrapping_add(digest(&canonical));
         }
+        self.resolve();
+        (self.found, self.ordinals)
+    }
+
+    fn references(&mut self, place: usize, slot: u32, roster: &Roster<'_>, cursor: &mut Cursor<'a>, canonical: &mut Vec<u8>) {
+        let key = &roster.index().key;
+        let int = key.kind == KeyKind::Int;
+        let column = &mut self.found.columns[place];
+        if cursor.tag() == Tag::Null {
+            column.nulls += 1;
+            column.lengths.note(0);
+            row::write_tag(Tag::Null, canonical);
+            return;
+        }
+        row::write_tag(Tag::Bytes, canonical);
+        column.stats.present += 1;
+        if !self.subject.spec.fields[place].field_type.list {
+            column.stats.scalars += 1;
+            self.wait(place, slot, roster, cursor.key(int), canonical);
+            return;
+        }
+        let count = Cursor::new(cursor.rest()).varint();
+        column.lengths.note(count as usize);
+        write_varint(count, canonical);
+        cursor.keys(int, |item| match item {
+            None => {
+                row::write_tag(Tag::Null, canonical);
+                self.found.columns[place].stats.null_items = true;
+            }
+            Some(key) => {
+                row::write_tag(Tag::Bytes, canonical);
+                self.found.columns[place].stats.scalars += 1;
+                self.wait(place, slot, roster, key, canonical);
+            }
+        });
+    }
+
+    fn wait(&mut self, field: usize, slot: u32, roster: &Roster<'_>, key: RowKey<'a>, canonical: &mut Vec<u8>) {
+        let kind = roster.index().key.kind;
+        key.write_canonical(kind, canonical);
+        let start = self.stored.len();
+        let stored = key.store(kind, &mut self.stored).then_some(start..self.stored.len());
+        self.waiting.push(Waiting { field, slot, key, stored });
+        if self.waiting.len() == BATCH {
+            self.resolve();
+        }
+    }
+
+    /// Resolves all references that wait.
+    fn resolve(&mut self) {
+        let well_formed = self.waiting.iter().filter_map(|w| {
+            Some(Wanted { roster: self.subject.rosters[w.field]?, stored: &self.stored[w.stored.clone()?] })
+        });
+        let wanted: Vec<Wanted<'_>> = well_formed.collect();
+        self.resolved.clear();
+        roster::find(&wanted, &mut self.resolved);
+        let mut resolved = self.resolved.iter();
+        for Waiting { field, slot, key, stored } in self.waiting.drain(..) {
+            let ordinal = stored.and_then(|_| resolved.next()).copied().unwrap_or(DANGLING);
+            self.ordinals.push(ordinal.to_le_bytes());
+            if ordinal != DANGLING {
+                continue;
+            }
+            let column = &mut self.found.columns[field];
+            let kind = self.subject.rosters[field].map_or(KeyKind::String, |r| r.index().key.kind);
+            let mut buffer = [0; 36];
+            let text = key.canonical(kind, &mut buffer);
+            column.dangling_uses += 1;
+            if !column.dangling.contains(text) {
+                column.dangling.insert(text.into());
+            }
+            let (origin, row) = self.placed.row(slot).map_or((0, 0), |row| (row.origin, row.row));
+            if column.dangling_first.as_ref().is_none_or(|first| (origin, row) < (first.0, first.1)) {
+                column.dangling_first = Some((origin, row, text.into()));
+            }
+        }
+        self.stored.clear();
     }
 }
 
 /// The length of a value as a var value: items of a fixed-width list, bytes of anything else that is not a number.
-fn var_length(field_type: &crate::types::FieldType, value: &[u8]) -> usize {
+fn var_length(field_type: &FieldType, value: &[u8]) -> usize {
     let mut cursor = Cursor::new(value);
     if !field_type.list {
         return if field_type.scalar.is_bytes() { cursor.varint() as usize } else { 0 };
@@ -241,7 +311,7 @@ fn var_length(field_type: &crate::types::FieldType, value: &[u8]) -> usize {
         return cursor.varint() as usize;
     }
     let mut length = 0;
-    cursor.items(&field_type.scalar, false, |item| length += item_length(item));
+    cursor.items(&field_type.scalar, |item| length += item_length(item));
     length
 }
 

@@ -2,12 +2,13 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::dictionary::Values;
 use crate::directory::{Base, Bits, Field, Item, KeySpec, RecordSpec, Table as Entries, Var};
 use crate::encode::encode_list;
 use crate::measure::{INLINE, Lengths, Measured, is_ranged};
 use crate::row::Cursor;
 use crate::spec::TypeSpec;
-use crate::stats::{Stats, bits_for};
+use crate::stats::bits_for;
 use crate::types::Scalar;
 
 /// The layout of a type's records, and its tables.
@@ -19,10 +20,20 @@ pub struct Plan {
     pub fields: Vec<Field>,
     /// The section `values`.
     pub values: Vec<u8>,
-    /// For each interned field, the place of each value, by its canonical form.
-    pub codes: Vec<Option<FxHashMap<Box<[u8]>, u64>>>,
+    /// For each interned field, the place of each value in its table, by the value's code in the dictionary.
+    pub places: Vec<Option<Vec<u64>>>,
     /// For each reference, the place of each dangling key.
     pub dangling: Vec<FxHashMap<Box<[u8]>, u64>>,
+}
+
+impl Plan {
+    /// The var values of a record in order, with the places of their fields; the key has none.
+    pub fn vars(&self) -> Vec<(Var, Option<usize>)> {
+        let of_fields = self.fields.iter().enumerate().filter_map(|(i, field)| Some((field.var?, Some(i))));
+        let mut vars: Vec<_> = self.record.key.map(|var| (var, None)).into_iter().chain(of_fields).collect();
+        vars.sort_unstable_by_key(|(var, _)| var.order);
+        vars
+    }
 }
 
 /// Hands out bits of the fixed part.
@@ -39,14 +50,20 @@ impl Packer {
 }
 
 /// Plans a type. `slots` has, for each field that is a reference, the slots of the type it points into.
-pub fn plan(spec: &TypeSpec, key: &KeySpec, stats: &[Stats], measured: &Measured, slots: &[Option<u64>]) -> Plan {
+pub fn plan(
+    spec: &TypeSpec,
+    key: &KeySpec,
+    dictionaries: &[Values],
+    measured: &Measured,
+    slots: &[Option<u64>],
+) -> Plan {
     let mut values = Vec::new();
-    let mut codes = Vec::new();
+    let mut places = Vec::new();
     let mut dangling = Vec::new();
     let mut fields: Vec<Field> = Vec::new();
     for (i, field) in spec.fields.iter().enumerate() {
-        let (stats, scalar) = (&stats[i], &field.field_type.scalar);
-        let absent = &measured.dangling[i];
+        let column = &measured.columns[i];
+        let (stats, scalar, absent) = (&column.stats, &field.field_type.scalar, &column.dangling);
         let lowest = if is_ranged(scalar) { stats.range.map_or(0, |(low, _)| low) } else { 0 };
         let base = Base(lowest as u64, lowest < 0);
         let largest = match (scalar.raw_bits(), slots[i]) {
@@ -60,13 +77,16 @@ pub fn plan(spec: &TypeSpec, key: &KeySpec, stats: &[Stats], measured: &Measured
             base,
             nulls: stats.null_items,
         });
-        let interned = stats.interned().map(|distinct| {
-            let mut entries: Vec<(Vec<u8>, &[u8])> =
-                distinct.iter().map(|v| (entry(&field.field_type, item.as_ref(), v), *v)).collect();
+        let dictionary = &dictionaries[i];
+        let interned = dictionary.all.then(|| stats.interned(&dictionary.by_code)).flatten().map(|codes| {
+            let mut entries: Vec<(Vec<u8>, usize)> = codes
+                .into_iter()
+                .map(|code| (entry(&field.field_type, item.as_ref(), &dictionary.by_code[code]), code))
+                .collect();
             entries.sort_unstable();
             let table = write_table(&mut values, entries.iter().map(|(bytes, _)| bytes.as_slice()));
-            let places: FxHashMap<Box<[u8]>, u64> =
-                entries.iter().enumerate().map(|(i, (_, value))| ((*value).into(), i as u64)).collect();
+            let mut places = vec![0; dictionary.by_code.len()];
+            entries.iter().enumerate().for_each(|(place, (_, code))| places[*code] = place as u64);
             (table, places)
         });
         let table = interned.as_ref().map(|(table, _)| *table);
@@ -74,18 +94,18 @@ pub fn plan(spec: &TypeSpec, key: &KeySpec, stats: &[Stats], measured: &Measured
             (Some(table), _) => {
                 (Some(Bits { offset: 0, bits: bits_for(table.count - 1), base: Base::default() }), None)
             }
-            (None, true) => (None, Some(var(&measured.lengths[i], item.as_ref()))),
+            (None, true) => (None, Some(var(&column.lengths, item.as_ref()))),
             (None, false) => (Some(number), None),
         };
         let missing = slots[i].map(|_| write_table(&mut values, absent.iter().map(AsRef::as_ref)));
         dangling.push(absent.iter().enumerate().map(|(i, key)| (key.clone(), i as u64)).collect());
-        codes.push(interned.map(|(_, places)| places));
+        places.push(interned.map(|(_, places)| places));
         fields.push(Field {
             id: field.id,
             name: field.name.clone(),
             field_type: field.field_type.clone(),
             reference: field.reference.clone(),
-            nulls: measured.nulls[i],
+            nulls: column.nulls,
             null_bit: None,
             bits,
             values: table,
@@ -96,7 +116,7 @@ pub fn plan(spec: &TypeSpec, key: &KeySpec, stats: &[Stats], measured: &Measured
         });
     }
     let record = place(spec, key, &mut fields, &measured.key_lengths);
-    Plan { record, fields, values, codes, dangling }
+    Plan { record, fields, values, places, dangling }
 }
 
 /// Widths a number can have in the packed bits: up to 56, or 64.
@@ -161,14 +181,14 @@ fn place(spec: &TypeSpec, key: &KeySpec, fields: &mut [Field], key_lengths: &Len
     RecordSpec { fixed: packer.next.div_ceil(8).max(1), key: key_var }
 }
 
-/// A value of a table, given its canonical form.
+/// A value of a table, given as rows have it.
 fn entry(field_type: &crate::types::FieldType, item: Option<&Item>, value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut cursor = Cursor::new(value);
     if field_type.list {
-        encode_list(&field_type.scalar, item, &mut cursor, &mut out);
+        encode_list(&field_type.scalar, item, cursor, &mut out);
     } else {
-        out.extend_from_slice(cursor.scalar(&Scalar::Binary, false));
+        out.extend_from_slice(cursor.scalar(&Scalar::Binary));
     }
     out
 }

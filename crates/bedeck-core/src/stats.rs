@@ -1,15 +1,10 @@
-//! What is learnt of a field's values while they are read, to lay records out by.
-
-use rustc_hash::FxHashMap;
+//! What is learnt of a field's values before records are laid out.
 
 use crate::row::{Cursor, number, number_width};
-use crate::types::FieldType;
-
-/// Distinct values beyond which a field is not interned.
-pub const MOST_INTERNED: usize = 65_536;
+use crate::types::{FieldType, Scalar};
 
 /// Counts and ranges of one field; the same whatever the order of the rows, and whichever threads saw them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Stats {
     /// Rows with one.
     pub present: u64,
@@ -19,75 +14,65 @@ pub struct Stats {
     pub null_items: bool,
     /// The smallest and largest number, over items too.
     pub range: Option<(i128, i128)>,
-    /// Bytes of all values in canonical form.
+    /// Bytes of all values as rows have them.
     pub bytes: u64,
-    /// How often each value occurs, while there are few.
-    pub distinct: Option<FxHashMap<Box<[u8]>, u64>>,
+    /// A bit for each code of the dictionary that occurs.
+    used: Vec<u64>,
+}
+
+/// Whether values of a field may be interned.
+pub fn is_internable(field_type: &FieldType) -> bool {
+    (field_type.list || field_type.scalar.is_bytes()) && field_type.scalar != Scalar::Reference
 }
 
 impl Stats {
-    /// Nothing seen yet.
-    pub fn new(field_type: &FieldType) -> Self {
-        use crate::types::Scalar::Reference;
-        let internable = (field_type.list || field_type.scalar.is_bytes()) && field_type.scalar != Reference;
-        Self {
-            present: 0,
-            scalars: 0,
-            null_items: false,
-            range: None,
-            bytes: 0,
-            distinct: internable.then(FxHashMap::default),
-        }
-    }
-
     /// Takes note of a number.
     #[inline]
     pub fn number(&mut self, number: i128) {
         self.range = Some(self.range.map_or((number, number), |(low, high)| (low.min(number), high.max(number))));
     }
 
-    /// Takes note of a whole value in canonical form.
+    /// Takes note of a value that is not a reference, and of its code.
     #[inline]
-    pub fn value(&mut self, value: &[u8]) {
+    pub fn value(&mut self, field_type: &FieldType, value: &[u8], code: Option<usize>) {
         self.present += 1;
         self.bytes += value.len() as u64;
-        if let Some(distinct) = &mut self.distinct {
-            if let Some(count) = distinct.get_mut(value) {
-                *count += 1;
-            } else if distinct.len() < MOST_INTERNED {
-                distinct.insert(value.into(), 1);
-            } else {
-                self.distinct = None;
+        if let Some(code) = code {
+            if self.used.len() <= code / 64 {
+                self.used.resize(code / 64 + 1, 0);
             }
+            let (word, bit) = (&mut self.used[code / 64], 1 << (code % 64));
+            if *word & bit != 0 {
+                // What its scalars say is known since it came first.
+                return;
+            }
+            *word |= bit;
         }
-    }
-
-    /// Takes note of all of a value, given in canonical form.
-    pub fn recount(&mut self, field_type: &FieldType, int_keys: bool, signed: bool, value: &[u8]) {
-        let width = number_width(&field_type.scalar, int_keys);
-        let mut scalar = |bytes: &[u8]| {
+        let scalar = &field_type.scalar;
+        let is_number = number_width(scalar).is_some();
+        let mut note = |bytes: &[u8]| {
             self.scalars += 1;
-            if width.is_some() {
-                let number = number(bytes);
-                self.number(if signed { i128::from(number as i64) } else { i128::from(number) });
+            if is_number {
+                let number = number(scalar, bytes);
+                let number = if scalar.is_signed() { i128::from(number as i64) } else { i128::from(number) };
+                self.range = Some(self.range.map_or((number, number), |(low, high)| (low.min(number), high.max(number))));
             }
         };
         let mut cursor = Cursor::new(value);
         if field_type.list {
             let mut nulls = false;
-            cursor.items(&field_type.scalar, int_keys, |item| match item {
-                Some(bytes) => scalar(bytes),
+            cursor.items(scalar, |item| match item {
+                Some(bytes) => note(bytes),
                 None => nulls = true,
             });
             self.null_items |= nulls;
         } else {
-            scalar(cursor.scalar(&field_type.scalar, int_keys));
+            note(cursor.scalar(scalar));
         }
-        self.value(value);
     }
 
     /// Adds what another thread saw.
-    pub fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: &Self) {
         self.scalars += other.scalars;
         self.present += other.present;
         self.null_items |= other.null_items;
@@ -96,27 +81,20 @@ impl Stats {
             self.number(low);
             self.number(high);
         }
-        self.distinct = match (self.distinct.take(), other.distinct) {
-            (Some(mut mine), Some(theirs)) => {
-                theirs.into_iter().for_each(|(value, count)| *mine.entry(value).or_default() += count);
-                (mine.len() <= MOST_INTERNED).then_some(mine)
-            }
-            _ => None,
-        };
+        if self.used.len() < other.used.len() {
+            self.used.resize(other.used.len(), 0);
+        }
+        self.used.iter_mut().zip(&other.used).for_each(|(mine, theirs)| *mine |= theirs);
     }
 
-    /// The values to intern, ascending, where that takes less room than a copy in each record.
-    pub fn interned(&self) -> Option<Vec<&[u8]>> {
-        let distinct = self.distinct.as_ref().filter(|d| !d.is_empty())?;
-        let table: u64 = distinct.keys().map(|value| value.len() as u64 + 8).sum();
-        let code = u64::from(bits_for(distinct.len() as u64 - 1));
+    /// The codes to intern, of a dictionary that has all values, where that takes less room than a copy in each record.
+    pub fn interned(&self, dictionary: &[Box<[u8]>]) -> Option<Vec<usize>> {
+        let is_used = |code: &usize| self.used.get(code / 64).is_some_and(|word| word >> (code % 64) & 1 == 1);
+        let codes: Vec<usize> = (0..dictionary.len()).filter(is_used).collect();
+        let table: u64 = codes.iter().map(|code| dictionary[*code].len() as u64 + 8).sum();
+        let code = u64::from(bits_for((codes.len() as u64).checked_sub(1)?));
         // A copy costs its length byte too; a table costs a second look-up, so it has to save a fifth.
-        if (table + self.present * code / 8) * 5 > (self.bytes + self.present) * 4 {
-            return None;
-        }
-        let mut values: Vec<&[u8]> = distinct.keys().map(AsRef::as_ref).collect();
-        values.sort_unstable();
-        Some(values)
+        ((table + self.present * code / 8) * 5 <= (self.bytes + self.present) * 4).then_some(codes)
     }
 }
 

@@ -1,223 +1,292 @@
-//! The rows of one type in the order of their hashes, with the index over them.
+//! The rows of one type in the order of their slots, with the index over them.
 
-use std::borrow::Cow;
+use std::ops::Range;
+use std::path::Path;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::{KeySpec, Shape};
 use crate::error::{Error, Result};
-use crate::hash::hash;
-use crate::ingest::Chunk;
-use crate::key::{KeyKind, parse_uuid, print_uuid};
+use crate::hash::{hash, high};
+use crate::key::KeyKind;
 use crate::parallel;
-use crate::row::Cursor;
+use crate::rows::{Drain, GROUPS, HOLE, Row, Rows};
 use crate::spec::OnDuplicate;
+use crate::spill::{Pages, Spill};
 
-/// Where a row is, and the hash of its key.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    hash: u64,
-    chunk: u32,
-    row: u32,
+/// Slots that are measured, and later encoded, as one piece of work.
+pub const SEGMENT: u32 = 1 << 14;
+/// Different keys with equal hashes are met with another seed; more than a few in a row mean a bug.
+const SEEDS: u64 = 16;
+/// Rows a type may have: the fewest that could fill 2^32 - 2 slots.
+const MOST_ROWS: u64 = u32::MAX as u64 * 9 / 10;
+
+/// The index of a type: from keys to slots.
+#[derive(Debug)]
+pub struct Index {
+    /// The kind of the key and its place.
+    pub key: KeySpec,
+    /// The dimensions.
+    pub shape: Shape,
+    /// One byte a bucket.
+    pub pilots: Vec<u8>,
+}
+
+impl Index {
+    /// The slot of a stored key; some slot, if it has no row.
+    #[inline]
+    pub fn slot(&self, stored: &[u8]) -> u32 {
+        let hash = hash(self.shape.seed, stored);
+        self.shape.slot(hash, self.pilots[self.shape.bucket(hash) as usize])
+    }
+}
+
+/// Groups of rows together with the slots that they and no others fill.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// The groups.
+    pub groups: Range<usize>,
+    /// The slots.
+    pub slots: Range<u32>,
+}
+
+impl Unit {
+    /// The slots, a piece of work at a time.
+    pub fn segments(&self) -> Vec<Range<u32>> {
+        let starts = self.slots.clone().step_by(SEGMENT as usize);
+        starts.map(|start| start..start.saturating_add(SEGMENT).min(self.slots.end)).collect()
+    }
 }
 
 /// All rows of a type, each with a slot of its own.
 #[derive(Debug)]
 pub struct Table {
-    /// The kind of the key and its place.
-    pub key: KeySpec,
-    /// The index's dimensions.
-    pub shape: Shape,
     /// The index.
-    pub pilots: Vec<u8>,
+    pub index: Index,
+    /// Records.
+    pub records: u64,
     /// Rows dropped because their key came twice.
     pub dropped: u64,
-    chunks: Vec<Chunk>,
-    entries: Vec<Entry>,
-    /// The entry in each slot; [`HOLE`] where there is none.
-    slots: Vec<u32>,
+    rows: Rows,
+    last: bool,
+    threads: usize,
 }
 
-const HOLE: u32 = u32::MAX;
-/// Entries are sorted in groups by the top byte of their hash.
-const GROUPS: usize = 256;
-/// Different keys with equal hashes are met with another seed; more than a few in a row mean a bug.
-const SEEDS: u64 = 16;
+/// The rows of one unit, by slot.
+#[derive(Debug)]
+pub struct Placed<'a> {
+    table: &'a Table,
+    first: u32,
+    offsets: Vec<u64>,
+}
+
+impl Placed<'_> {
+    /// The row in a slot of the unit.
+    #[inline]
+    pub fn row(&self, slot: u32) -> Option<Row<'_>> {
+        let offset = self.offsets[(slot - self.first) as usize];
+        (offset != HOLE).then(|| self.table.rows.at(offset, self.table.is_int()))
+    }
+}
+
+/// What indexing needs besides the rows.
+pub struct Context<'a> {
+    /// For rows that are grouped anew.
+    pub directory: &'a Path,
+    /// Bytes of a group that are written together.
+    pub block: usize,
+    /// Threads to use.
+    pub threads: usize,
+    /// Names a row, given its source and number, for an error.
+    pub describe: &'a (dyn Fn(u32, u64) -> String + Sync),
+    /// Called now and then; its error ends the work.
+    pub pause: &'a (dyn Fn() -> Result<()> + Sync),
+}
 
 impl Table {
-    /// Indexes `chunks` by key. Duplicate keys are dealt with as `on_duplicate` says; `describe` names a row for an error.
+    /// Indexes rows by key; they are `grouped` by the hashes of keys of that kind, with seed 0. Duplicate keys are dealt with as
+    /// `on_duplicate` says.
     pub fn new(
-        chunks: Vec<Chunk>,
+        mut rows: Rows,
         key: KeySpec,
+        grouped: KeyKind,
         on_duplicate: OnDuplicate,
-        threads: usize,
-        describe: impl Fn(u32, u64) -> String,
+        context: &Context<'_>,
     ) -> Result<Self> {
-        let rows: u64 = chunks.iter().map(|c| c.len() as u64).sum();
-        let shape = Shape { seed: 0, parts: 1, buckets: 1, slots: 1 };
-        let mut table =
-            Self { key, shape, pilots: Vec::new(), dropped: 0, chunks, entries: Vec::new(), slots: Vec::new() };
-        if rows >= u64::from(u32::MAX) * 9 / 10 {
+        let count = rows.len();
+        if count >= MOST_ROWS {
             return Err(Error::Source(format!(
-                "{rows} rows; a type holds at most 3.8 thousand million records (2^32 - 2 slots)"
+                "{count} rows; a type holds at most 3.8 thousand million records (2^32 - 2 slots)"
             )));
         }
         for seed in 0..SEEDS {
-            table.sort(seed, threads);
-            if !table.resolve_equal_hashes(on_duplicate, &describe)? {
-                continue;
+            if seed > 0 || grouped != key.kind {
+                let drain = Drain::create(context.directory, &format!("regrouped-{seed}"))?;
+                rows = rows.regroup(&key, seed, drain, context.block)?;
             }
-            if table.index(seed, threads) {
-                return Ok(table);
+            let Some(hashes) = sort(&rows, &key, seed, on_duplicate, context)? else { continue };
+            let records = hashes.words().len() as u64;
+            if let Some((shape, pilots)) = search(seed, &hashes, context)? {
+                let index = Index { key, shape, pilots };
+                let (dropped, last) = (count - records, on_duplicate == OnDuplicate::Last);
+                return Ok(Self { index, records, dropped, rows, last, threads: context.threads });
             }
         }
-        Err(Error::Source(format!("no index found for {rows} keys with {SEEDS} seeds; this is a bug in bedeck")))
-    }
-
-    /// Records.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// The row in a slot.
-    pub fn row(&self, slot: u32) -> Option<&[u8]> {
-        let entry = *self.slots.get(slot as usize)?;
-        (entry != HOLE).then(|| self.row_of(self.entries[entry as usize]))
-    }
-
-    /// Source and row number of the row in a slot.
-    pub fn place(&self, slot: u32) -> Option<(u32, u64)> {
-        let entry = self.entries.get(*self.slots.get(slot as usize)? as usize)?;
-        Some(self.place_of(*entry))
-    }
-
-    /// The slot of a stored key, given the same key as it prints; `None` if it has no row.
-    pub fn find(&self, stored: &[u8], text: &[u8]) -> Option<u32> {
-        let hash = hash(self.shape.seed, stored);
-        let slot = self.shape.slot(hash, self.pilots[self.shape.bucket(hash) as usize]);
-        let entry = *self.slots.get(slot as usize)?;
-        let entry = *self.entries.get(entry as usize)?;
-        if entry.hash != hash {
-            return None;
-        }
-        let found = Cursor::new(self.row_of(entry)).key(self.is_int());
-        (found == text).then_some(slot)
-    }
-
-    /// A key of this type as it prints, given as a source wrote it: UUIDs can be written in other ways.
-    pub fn canonical<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        match parse_uuid(text) {
-            Some(number) if self.key.kind == KeyKind::Uuid => Cow::Owned(print_uuid(number).to_vec()),
-            _ => Cow::Borrowed(text),
-        }
+        Err(Error::Source(format!("no index found for {count} keys with {SEEDS} seeds; this is a bug in bedeck")))
     }
 
     /// Whether keys are integers.
     pub fn is_int(&self) -> bool {
-        self.key.kind == KeyKind::Int
+        self.index.key.kind == KeyKind::Int
     }
 
-    fn row_of(&self, entry: Entry) -> &[u8] {
-        self.chunks[entry.chunk as usize].row(entry.row as usize)
+    /// All slots, in order.
+    pub fn units(&self) -> Vec<Unit> {
+        let shape = &self.index.shape;
+        // Groups and parts are both equal shares of all hashes: where their numbers have a common divisor, boundaries meet.
+        let units = 1 << shape.parts.trailing_zeros().min(GROUPS.trailing_zeros());
+        let (groups, slots) = (GROUPS / units, shape.total_slots() / units as u64);
+        let unit = |i: usize| Unit {
+            groups: i * groups..(i + 1) * groups,
+            slots: (i as u64 * slots) as u32..((i as u64 + 1) * slots) as u32,
+        };
+        (0..units).map(unit).collect()
     }
 
-    fn place_of(&self, entry: Entry) -> (u32, u64) {
-        let chunk = &self.chunks[entry.chunk as usize];
-        (chunk.origin, chunk.first_row + u64::from(entry.row))
-    }
-
-    fn sort(&mut self, seed: u64, threads: usize) {
-        let (chunks, key) = (&self.chunks, &self.key);
-        let int = key.kind == KeyKind::Int;
-        let grouped = parallel::map(threads, chunks.len(), |i| {
-            let mut groups: Vec<Vec<Entry>> = vec![Vec::new(); GROUPS];
-            let mut stored = Vec::new();
-            for row in 0..chunks[i].len() {
-                stored.clear();
-                // Ingesting refused what the kind cannot store.
-                key.kind.store(Cursor::new(chunks[i].row(row)).key(int), &mut stored);
-                let hash = hash(seed, &stored);
-                groups[(hash >> 56) as usize].push(Entry { hash, chunk: i as u32, row: row as u32 });
-            }
-            groups
-        });
-        let sorted = parallel::map(threads, GROUPS, |group| {
-            let mut entries: Vec<Entry> = grouped.iter().flat_map(|groups| groups[group].iter().copied()).collect();
-            entries.sort_unstable_by_key(|e| (e.hash, self.place_of(*e)));
-            entries
-        });
-        self.entries = sorted.concat();
-    }
-
-    /// Drops or refuses duplicates. False if two different keys have one hash: another seed is needed.
-    fn resolve_equal_hashes(
-        &mut self,
-        on_duplicate: OnDuplicate,
-        describe: &impl Fn(u32, u64) -> String,
-    ) -> Result<bool> {
-        if self.entries.windows(2).all(|w| w[0].hash != w[1].hash) {
-            self.dropped = 0;
-            return Ok(true);
-        }
-        let int = self.is_int();
-        let key = |e: &Entry| Cursor::new(self.row_of(*e)).key(int);
-        let mut kept = Vec::with_capacity(self.entries.len());
-        let mut examples = Vec::new();
-        let mut duplicates = 0u64;
-        for run in self.entries.chunk_by(|a, b| a.hash == b.hash) {
-            if run.iter().any(|e| key(e) != key(&run[0])) {
-                return Ok(false);
-            }
-            duplicates += run.len() as u64 - 1;
-            if run.len() > 1 && on_duplicate == OnDuplicate::Error {
-                // The ten that come first in the sources; entries are in hash order, which means nothing to a person.
-                examples.push(run);
-                examples.sort_by_key(|run| self.place_of(run[0]));
-                examples.truncate(10);
-            }
-            kept.push(if on_duplicate == OnDuplicate::Last { run[run.len() - 1] } else { run[0] });
-        }
-        if !examples.is_empty() {
-            let mut text = format!(
-                "key {:?}: {duplicates} duplicates; set on_duplicate = \"first\" or \"last\" to keep one of each. The first:",
-                self.key.field
+    /// Calls `work` for every segment, on several threads, with the segment's number and its slots, and hands the results in order to
+    /// `sink`, together with the slots done.
+    pub fn each_segment<T: Send>(
+        &self,
+        work: impl Fn(&Placed<'_>, usize, Range<u32>) -> T + Sync,
+        mut sink: impl FnMut(T, u32) -> Result<()>,
+    ) -> Result<()> {
+        let mut before = 0;
+        for unit in self.units() {
+            let (placed, segments) = (self.place(&unit), unit.segments());
+            let (mut done, mut outcome) = (0, Ok(()));
+            parallel::ordered(
+                self.threads,
+                segments.len(),
+                |i| work(&placed, before + i, segments[i].clone()),
+                |result| {
+                    outcome = sink(result, segments[done].end);
+                    done += 1;
+                    outcome.is_ok()
+                },
             );
-            for run in examples {
-                let mut shown = Vec::new();
-                let mut stored = Vec::new();
-                self.key.kind.store(key(&run[0]), &mut stored);
-                crate::json::write_key(&self.key, &stored, &mut shown);
-                let places: Vec<String> =
-                    run.iter().take(4).map(|e| self.place_of(*e)).map(|(origin, row)| describe(origin, row)).collect();
-                text += &format!("\n  {}: {}", String::from_utf8_lossy(&shown), places.join("; "));
-            }
-            return Err(Error::DuplicateKey(text));
+            outcome?;
+            before += segments.len();
         }
-        self.dropped = duplicates;
-        self.entries = kept;
-        Ok(true)
+        Ok(())
     }
 
-    fn index(&mut self, seed: u64, threads: usize) -> bool {
-        let parts = Shape::parts_for(self.entries.len() as u64);
-        let part_of = |e: &Entry| crate::hash::high(e.hash, parts) as usize;
-        let mut starts = vec![0usize; parts as usize + 1];
-        self.entries.iter().for_each(|e| starts[part_of(e) + 1] += 1);
-        let fullest = starts.iter().copied().max().unwrap_or(0);
-        for i in 0..parts as usize {
-            starts[i + 1] += starts[i];
-        }
-        let shape = Shape::new(seed, parts, fullest as u64);
-        let found = parallel::map(threads, parts as usize, |part| {
-            let hashes: Vec<u64> = self.entries[starts[part]..starts[part + 1]].iter().map(|e| e.hash).collect();
-            shape.search(&hashes)
-        });
-        let Some(pilots) = found.into_iter().collect::<Option<Vec<_>>>() else { return false };
-        self.shape = shape;
-        self.pilots = pilots.concat();
-        self.slots = vec![HOLE; shape.total_slots() as usize];
-        for (i, entry) in self.entries.iter().enumerate() {
-            let slot = shape.slot(entry.hash, self.pilots[shape.bucket(entry.hash) as usize]);
-            self.slots[slot as usize] = i as u32;
-        }
-        true
+    /// The rows of a unit.
+    pub fn place(&self, unit: &Unit) -> Placed<'_> {
+        let offsets = self.rows.place(unit, &self.index, self.last, self.threads);
+        Placed { table: self, first: unit.slots.start, offsets }
     }
+}
+
+/// The hashes of all keys, ascending, each once. Drops or refuses duplicates; `None` if two different keys have one hash.
+fn sort(
+    rows: &Rows,
+    key: &KeySpec,
+    seed: u64,
+    on_duplicate: OnDuplicate,
+    context: &Context<'_>,
+) -> Result<Option<Pages>> {
+    let spill = Spill::create(context.directory, "hashes")?;
+    let (mut examples, mut duplicates, mut distinct, mut outcome) = (Vec::new(), 0, true, Ok(()));
+    let work = |group: usize| {
+        let mut hashes = rows.hashes(group);
+        hashes.sort_unstable();
+        let equal: FxHashSet<u64> = hashes.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
+        let count = hashes.len();
+        hashes.dedup();
+        let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+        (bytes, count - hashes.len(), find_equal(rows, key, seed, group, &equal))
+    };
+    parallel::ordered(context.threads, GROUPS, work, |(bytes, dropped, found)| {
+        duplicates += dropped;
+        distinct = found.is_some();
+        examples.extend(found.into_iter().flatten());
+        keep_first(&mut examples);
+        outcome = spill.append(&bytes).and_then(|_| (context.pause)());
+        distinct && outcome.is_ok()
+    });
+    outcome?;
+    if !distinct {
+        return Ok(None);
+    }
+    if on_duplicate == OnDuplicate::Error && duplicates > 0 {
+        let mut text = format!(
+            "key {:?}: {duplicates} duplicates; set on_duplicate = \"first\" or \"last\" to keep one of each. The first:",
+            key.field
+        );
+        for (places, stored) in examples {
+            let mut shown = Vec::new();
+            crate::json::write_key(key, &stored, &mut shown);
+            let places = places.into_iter().take(4).map(|(origin, row)| (context.describe)(origin, row));
+            text += &format!("\n  {}: {}", String::from_utf8_lossy(&shown), places.collect::<Vec<_>>().join("; "));
+        }
+        return Err(Error::DuplicateKey(text));
+    }
+    spill.map().map(Some)
+}
+
+/// Places of the rows of one key, in order, and the key.
+type Equal = (Vec<(u32, u64)>, Vec<u8>);
+
+/// The ten that come first in the sources: the order of hashes means nothing to a person.
+fn keep_first(examples: &mut Vec<Equal>) {
+    examples.sort_unstable();
+    examples.truncate(10);
+}
+
+/// The first keys of a group that come more than once, given the hashes that do; `None` if two keys have one hash.
+fn find_equal(rows: &Rows, key: &KeySpec, seed: u64, group: usize, equal: &FxHashSet<u64>) -> Option<Vec<Equal>> {
+    if equal.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut found: FxHashMap<u64, Equal> = FxHashMap::default();
+    for row in rows.group(group, key.kind == KeyKind::Int) {
+        let mut stored = Vec::new();
+        row.key.store(key.kind, &mut stored);
+        let hash = hash(seed, &stored);
+        if equal.contains(&hash) {
+            let (places, first) = found.entry(hash).or_insert_with(|| (Vec::new(), stored.clone()));
+            if *first != stored {
+                return None;
+            }
+            places.push((row.origin, row.row));
+        }
+    }
+    let mut examples: Vec<Equal> = found.into_values().collect();
+    examples.iter_mut().for_each(|(places, _)| places.sort_unstable());
+    keep_first(&mut examples);
+    Some(examples)
+}
+
+/// The dimensions and the pilots for these hashes; `None` where some part has no pilots.
+fn search(seed: u64, hashes: &Pages, context: &Context<'_>) -> Result<Option<(Shape, Vec<u8>)>> {
+    let hashes = hashes.words();
+    let parts = Shape::parts_for(hashes.len() as u64);
+    let starts: Vec<usize> = (0..=parts)
+        .map(|part| hashes.partition_point(|hash| high(u64::from_le_bytes(*hash), parts) < part))
+        .collect();
+    let fullest = starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
+    let shape = Shape::new(seed, parts, fullest as u64);
+    let mut pilots = Vec::with_capacity((parts * shape.buckets) as usize);
+    let (mut found, mut outcome) = (true, Ok(()));
+    let work = |part: usize| {
+        let hashes = hashes[starts[part]..starts[part + 1]].iter().map(|hash| u64::from_le_bytes(*hash));
+        shape.search(&hashes.collect::<Vec<_>>())
+    };
+    parallel::ordered(context.threads, parts as usize, work, |part| {
+        found = part.is_some();
+        pilots.extend(part.into_iter().flatten());
+        outcome = (context.pause)();
+        found && outcome.is_ok()
+    });
+    outcome.map(|()| found.then_some((shape, pilots)))
 }

@@ -25,14 +25,14 @@ impl Builder {
 #[pymethods]
 impl Builder {
     #[new]
-    fn new(threads: usize) -> Self {
-        Self(Mutex::new(Some(build::Builder::new(threads))))
+    fn new(directory: PathBuf, threads: usize, memory: usize) -> Self {
+        Self(Mutex::new(Some(build::Builder::new(&directory, threads, memory))))
     }
 
     /// Declares a type; `spec` is the JSON of a `TypeSpec`.
-    fn add_type(&self, spec: &str) -> PyResult<()> {
+    fn add_type(&self, py: Python<'_>, spec: &str) -> PyResult<()> {
         let spec = serde_json::from_str(spec).map_err(|e| PyValueError::new_err(e.to_string()))?;
-        self.with(|builder| builder.as_mut().map(|b| b.add_type(spec))).ok_or_else(finished)
+        self.with(|builder| builder.as_mut().map(|b| b.add_type(spec))).ok_or_else(finished)?.or_raise(py)
     }
 
     /// Takes all rows of an object with `__arrow_c_stream__`; returns how many there were.
@@ -45,18 +45,22 @@ impl Builder {
         rows.ok_or_else(finished)?.or_raise(py)
     }
 
-    /// Writes all blobs into `directory` and checks them; returns the JSON of a list of `Built`. Ctrl-C ends it.
-    fn finish(&self, py: Python<'_>, directory: PathBuf) -> PyResult<String> {
+    /// Writes all blobs into the directory and checks them; returns the JSON of a list of `Built`. `report` is called with a type, a stage,
+    /// the slots done and all slots. What it raises ends the build; so does Ctrl-C.
+    fn finish(&self, py: Python<'_>, report: Option<Py<PyAny>>) -> PyResult<String> {
         let builder = self.with(Option::take).ok_or_else(finished)?;
         let signal = Mutex::new(None);
-        let pause = || match Python::attach(|py| py.check_signals()) {
-            Ok(()) => Ok(()),
-            Err(raised) => {
+        let tell = |at: build::Progress<'_>| {
+            let told = Python::attach(|py| {
+                py.check_signals()?;
+                report.as_ref().map_or(Ok(()), |report| report.call1(py, (at.type_name, at.stage, at.done, at.of)).map(drop))
+            });
+            told.map_err(|raised| {
                 *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
-                Err(Error::Io("interrupted".into()))
-            }
+                Error::Io("interrupted".into())
+            })
         };
-        let built = py.detach(|| builder.finish(&directory, &pause));
+        let built = py.detach(|| builder.finish(&tell));
         if let Some(raised) = signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(raised);
         }

@@ -1,0 +1,99 @@
+//! The distinct values of a field, while they are few: rows then have a value's code instead of the value.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
+
+/// Distinct values beyond which a field is not interned.
+pub const MOST_VALUES: usize = 65_536;
+/// Bytes of distinct values beyond which it is not.
+pub const MOST_BYTES: usize = 32 << 20;
+
+/// The values of a field that rows have codes for.
+#[derive(Debug, Default)]
+pub struct Values {
+    /// By code.
+    pub by_code: Vec<Box<[u8]>>,
+    /// Whether the field has no others.
+    pub all: bool,
+}
+
+/// The values of one field while rows are read, shared by all threads.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    full: AtomicBool,
+    codes: Mutex<Codes>,
+}
+
+#[derive(Debug, Default)]
+struct Codes {
+    places: FxHashMap<Box<[u8]>, u32>,
+    bytes: usize,
+}
+
+impl Dictionary {
+    /// The code of a value; `None` once there are too many. `known` are the codes this thread has asked for before.
+    #[inline]
+    pub fn code(&self, value: &[u8], known: &mut FxHashMap<Box<[u8]>, u32>) -> Option<u32> {
+        if self.full.load(Ordering::Relaxed) {
+            return None;
+        }
+        if let Some(code) = known.get(value) {
+            return Some(*code);
+        }
+        let code = self.add(value)?;
+        known.insert(value.into(), code);
+        Some(code)
+    }
+
+    fn add(&self, value: &[u8]) -> Option<u32> {
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = codes.places.get(value) {
+            return Some(*code);
+        }
+        if codes.places.len() == MOST_VALUES || codes.bytes + value.len() > MOST_BYTES {
+            self.full.store(true, Ordering::Relaxed);
+            return None;
+        }
+        let code = codes.places.len() as u32;
+        codes.places.insert(value.into(), code);
+        codes.bytes += value.len();
+        Some(code)
+    }
+
+    /// The values by code.
+    pub fn finish(self) -> Values {
+        let codes = self.codes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut values = vec![Box::default(); codes.places.len()];
+        for (value, code) in codes.places {
+            values[code as usize] = value;
+        }
+        Values { by_code: values, all: !self.full.into_inner() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_codes_until_there_are_too_many() {
+        let (dictionary, mut known) = (Dictionary::default(), FxHashMap::default());
+        for i in 0..MOST_VALUES as u32 {
+            assert_eq!(dictionary.code(&i.to_le_bytes(), &mut known), Some(i));
+        }
+        assert_eq!(dictionary.code(&7u32.to_le_bytes(), &mut FxHashMap::default()), Some(7));
+        assert_eq!(dictionary.code(b"one more", &mut known), None);
+        let Values { by_code, all } = dictionary.finish();
+        assert!(!all && by_code[300] == 300u32.to_le_bytes().into());
+    }
+
+    #[test]
+    fn a_few_long_values_are_too_many_bytes() {
+        let (dictionary, mut known) = (Dictionary::default(), FxHashMap::default());
+        assert_eq!(dictionary.code(&vec![0; MOST_BYTES], &mut known), Some(0));
+        assert_eq!(dictionary.code(b"x", &mut known), None);
+        assert_eq!(dictionary.code(&vec![0; MOST_BYTES], &mut known), None);
+    }
+}
