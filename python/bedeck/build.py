@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +11,13 @@ from typing import Any, NamedTuple
 from bedeck._core import Builder
 from bedeck.errors import SchemaError, SourceError
 from bedeck.schema import Schema, Type
-from bedeck.sources import ResolvedType, Source, read
+from bedeck.sources import ResolvedType, Source, Stream, count, read
 from bedeck.store import LocalStore
 
 __all__ = ["Build", "BuiltType", "Dangling", "build", "cores"]
+
+LEAST_MEMORY = 128 << 20
+WORK = {"read": 10, "index": 1, "resolve": 4, "write": 4, "check": 1}  # parts of the time that the stages take
 
 
 class Dangling(NamedTuple):
@@ -64,6 +67,8 @@ def build(
     sources: Mapping[str, Source] | None = None,
     *,
     threads: int | None = None,
+    memory: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Build:
     """Build all types of a catalogue, and announce them as the next version of the store at ``store``.
 
@@ -72,12 +77,18 @@ def build(
       anything with ``__arrow_c_stream__``, or an iterable of mappings.
     * ``threads``: at least one; as many as there are cores if ``None``. They do not change a byte of the result; nor
       does the order of rows with unique keys.
+    * ``memory``: bytes that the build may take of its own, at least 128 MiB; half of what this process may have if
+      ``None``. It does not grow with the rows, but for 3 bytes each: they wait their turn in a file without a name in the
+      store's folder, which takes about as much room as the version that is built, up to twice. What the sources take
+      (pyarrow a few hundred MB for Parquet) is not counted.
+    * ``progress``: called on this thread with the work done and all work there is, as far as it is known by then, in
+      units without a meaning of their own. What it raises ends the build.
 
     Relative paths, those in ``sources`` too, start from the folder of the ``catalogue.toml``; with a `Schema`, from the
     current one.
 
-    Every key is looked up in the finished files before they are announced. All rows are held in memory in a compact
-    form, for all types at once. What fails, or is killed, leaves the store as it was.
+    Every key is looked up in the finished files before they are announced. What fails, or is killed, leaves the store
+    as it was; what it wrote meanwhile goes with the process, or when the next build starts.
 
     Raises `SchemaError`, `SourceError` and below, `BusyError` where another build holds the store, `StoreError`;
     ``TypeError`` where ``schema`` is neither, ``ValueError`` where there are no threads.
@@ -87,6 +98,8 @@ def build(
         raise ValueError(f"threads={threads}: at least one is needed, or None for as many as there are cores")
     if not isinstance(schema, Schema | str | os.PathLike):
         raise TypeError(f"schema: a Schema or the path of a catalogue.toml is expected, not {type(schema).__name__}")
+    if memory is not None and memory < LEAST_MEMORY:
+        raise ValueError(f"memory={memory}: at least {LEAST_MEMORY} bytes are needed, or None for half of what there is")
     base = Path() if isinstance(schema, Schema) else Path(schema).parent
     schema = schema if isinstance(schema, Schema) else Schema.load(schema)
     given = _given(schema, sources or {})
@@ -94,12 +107,14 @@ def build(
     with local.hold() as folder:
         head = local.head()
         parent = local.manifest(head) if head else None
-        builder = Builder(folder, threads or cores(), 1 << 30)
+        builder = Builder(folder, threads or cores(), memory or limit() // 2)
         numbers = _Numbers(parent)
+        work = _Work({name: count(source, base) for name, source in given.items()}, progress)
         described = {}
         for name, type_ in schema.types.items():
-            described[name] = _add(builder, numbers, name, type_, read(name, type_, given[name], base))
-        built = json.loads(builder.finish(None))
+            streams = read(name, type_, given[name], base)
+            described[name] = _add(builder, numbers, name, type_, streams, work.watch(name))
+        built = json.loads(builder.finish(work.at))
         version = (parent["version"] if parent else 0) + 1
         manifest = {
             "format": 0,
@@ -132,6 +147,37 @@ def build(
     return Build(version, types, time.monotonic() - started)
 
 
+class _Work:
+    """How far a build has come, told to ``tell`` as work done and work in all."""
+
+    def __init__(self, expected: Mapping[str, int | None], tell: Callable[[int, int], object] | None) -> None:
+        self._rows = {name: rows or 0 for name, rows in expected.items()}
+        self._stages = {name: dict.fromkeys(WORK, 0.0) for name in expected}
+        self._tell = tell
+
+    def watch(self, name: str) -> Callable[[int], None]:
+        """A function to be called with the rows of each batch read."""
+        read = 0
+
+        def progress(rows: int) -> None:
+            nonlocal read
+            read += rows
+            self._rows[name] = max(read, self._rows[name])
+            self._set(name, "read", read / self._rows[name])
+
+        return progress
+
+    def at(self, name: str, stage: str, done: int, of: int) -> None:
+        self._set(name, stage, done / of if of else 1.0)
+
+    def _set(self, name: str, stage: str, share: float) -> None:
+        self._stages[name][stage] = share
+        if self._tell is not None:
+            units = {name: sum(WORK[stage] * share for stage, share in of.items()) for name, of in self._stages.items()}
+            done = sum(rows * units[name] for name, rows in self._rows.items())
+            self._tell(int(done), sum(self._rows.values()) * sum(WORK.values()))
+
+
 class _Numbers:
     """Ids of fields: those that the parent gave, and new ones for new names, never one twice."""
 
@@ -160,10 +206,18 @@ def _given(schema: Schema, sources: Mapping[str, Source]) -> dict[str, Source]:
     return given
 
 
-def _add(builder: Builder, numbers: _Numbers, name: str, type_: Type, streams: Iterable[Any]) -> list[dict[str, Any]]:
+def _add(
+    builder: Builder,
+    numbers: _Numbers,
+    name: str,
+    type_: Type,
+    streams: Iterable[Stream],
+    watch: Callable[[int], object],
+) -> list[dict[str, Any]]:
     fields: list[dict[str, Any]] = []
     for place, stream in enumerate(streams):
         with stream:
+            stream.watch = watch
             if place == 0:
                 fields = _fields(numbers, name, stream.resolved)
                 builder.add_type(json.dumps(_spec(name, type_, stream.resolved, fields)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,8 @@ class Stream:
     """The rows of one file, or of one Arrow or Python object, to be read once.
 
     ``origin`` says where they come from, ``resolved`` what their columns are: the key, then the fields. ``reader`` is a
-    ``pyarrow.RecordBatchReader`` of at most 65,536 rows a batch, which reads no batch before it is asked for.
+    ``pyarrow.RecordBatchReader`` of at most 65,536 rows a batch, which reads no batch before it is asked for. ``watch``
+    is called with the rows of each batch that has been taken.
 
     Leaving ``with stream:`` closes the file, and raises what ended the reading early, of which a C stream passes on
     only the text.
@@ -60,6 +61,7 @@ class Stream:
         self.resolved = resolved
         self._batches = batches
         self._failure: BaseException | None = None
+        self.watch: Callable[[int], object] | None = None
         self.reader = pyarrow().RecordBatchReader.from_batches(schema_of(resolved), self._watched())
 
     def __enter__(self) -> Self:
@@ -74,7 +76,10 @@ class Stream:
 
     def _watched(self) -> Iterator[pa.RecordBatch]:
         try:
-            yield from self._batches
+            for batch in self._batches:
+                yield batch
+                if self.watch is not None:
+                    self.watch(batch.num_rows)
         except GeneratorExit:
             raise
         except BaseException as failure:
@@ -101,6 +106,24 @@ def read(type_name: str, type_: Type, source: Source, base: StrPath = ".") -> It
     if isinstance(source, ArrowStream):
         return _read_arrow(type_name, type_, source)
     return _read_mappings(type_name, type_, source)
+
+
+def count(source: Source, base: StrPath = ".") -> int | None:
+    """Rows of a source, where it says so without being read: Parquet files and Arrow tables do; ``None`` otherwise.
+
+    Raises as `read` does.
+    """
+    if isinstance(source, str | os.PathLike):
+        source = [source]
+    if isinstance(source, Sequence) and source and all(isinstance(path, str | os.PathLike) for path in source):
+        return sum(_count_file(path) for path in _find(source, Path(base)))
+    rows = getattr(source, "num_rows", None)
+    return rows if isinstance(rows, int) else None
+
+
+def _count_file(path: str) -> int:
+    with _reading(path):
+        return int(pyarrow().parquet.read_metadata(path).num_rows)
 
 
 def _read_mappings(type_name: str, type_: Type, rows: object) -> Iterator[Stream]:

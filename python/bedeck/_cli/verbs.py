@@ -48,16 +48,17 @@ def verbs(context: click.Context) -> None:
 @click.argument("catalogue", metavar="CATALOGUE.toml", type=A_PATH)
 @click.argument("store", type=A_PATH)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="As many as there are cores by default.")
+@click.option("--memory", type=A_SIZE, metavar="SIZE", help="As 4GiB or 500MB. Half of what there is by default.")
 @as_json
-def build(catalogue: Path, store: Path, *, threads: int | None, as_json: bool) -> None:
+def build(catalogue: Path, store: Path, *, threads: int | None, memory: int | None, as_json: bool) -> None:
     """Build and announce the next version of STORE.
 
     CATALOGUE.toml names the types, their keys and references, and the files to read them from.
     """
     if catalogue.is_dir():
         raise SchemaError(f"{catalogue} is a folder: name its catalogue.toml")
-    with status(f"building {store}"):
-        build = bedeck.build(catalogue, store, threads=threads)
+    with status(f"building {store}") as progress:
+        build = bedeck.build(catalogue, store, threads=threads, memory=memory, progress=progress)
     _tell(report.built(build, store), report.built_text, as_json=as_json)
 
 
