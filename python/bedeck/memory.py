@@ -4,6 +4,7 @@ import errno
 import json
 import resource
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 from bedeck import _smaps
 from bedeck._core import Version
 from bedeck._limit import memory_limit
+from bedeck._smaps import Processes
 
-__all__ = ["MemoryWarning", "Warmed", "memory_of", "misfit", "refused_lock", "unlockable", "warn"]
+__all__ = ["MemoryWarning", "Warmed", "memory_of", "misfit", "processes_of", "refused_lock", "unlockable", "warn"]
 
 MORE = "more in docs/caveats.md, Memory"
 
@@ -53,6 +55,11 @@ def memory_of(core: Version) -> dict[str, Any]:
         "limit": limit and {"bytes": limit.bytes, "by": limit.by},
         "types": types,
     }
+
+
+def processes_of(files: Iterable[Path]) -> Processes | None:
+    """The processes of this system that map any of `files`; `None` where the system does not tell."""
+    return _smaps.processes({path.name: path.stat().st_ino for path in files})
 
 
 def misfit(what: str, size: int) -> str | None:
