@@ -71,12 +71,15 @@ class Sparse:
     def slot(self, key: int) -> int:
         return self.index.slot(key.to_bytes(8, "little"))
 
-    def put(self, key: int, title: str, following: int) -> None:
-        """Write the record of `key` with this title, whose `next` is the record in the slot `following`."""
+    def put(self, key: int, title: str, following: int, *, length: int | None = None) -> None:
+        """Write the record of `key` with this title, whose `next` is the record in the slot `following`.
+
+        `length` is what is said of a long title instead of how long it is.
+        """
         slot, text = self.slot(key), title.encode()
         number, tail = len(text), text
         if len(text) > INLINE:
-            number, tail = 511, struct.pack("<QI", self.heap, len(text))
+            number, tail = 511, struct.pack("<QI", self.heap, length or len(text))
             self._write("heap", self.heap, text)
             self.heap += len(text)
         record = struct.pack("<QIH", key, following, number) + tail

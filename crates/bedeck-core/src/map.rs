@@ -40,7 +40,7 @@ impl Map {
         } else {
             // SAFETY: blobs are immutable by contract (docs/caveats.md); the bytes are only ever read as `u8`, and every
             // offset taken from them is checked, so a change underneath gives wrong bytes at worst, which the checksums tell.
-            Some(unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, &e))?)
+            Some(unsafe { Mmap::map(&file) }.map_err(|e| unmappable(path, meta.len(), &e))?)
         };
         // SAFETY: `name` is a C string that lives through the call.
         let may_write = |name: CString| unsafe { libc::access(name.as_ptr(), libc::W_OK) } == 0;
@@ -143,6 +143,13 @@ impl Map {
             range.end
         ))
     }
+}
+
+fn unmappable(path: &Path, bytes: u64, error: &std::io::Error) -> Error {
+    Error::Io(format!(
+        "{}: {bytes} bytes cannot be mapped ({error}): this process may not address as many, see ulimit -v",
+        path.display()
+    ))
 }
 
 /// Bytes a page.
