@@ -22,7 +22,9 @@ import bedeck
 from bedeck import Key, Reference, Schema, Type
 from bedeck._cli.terminal import fit, human, safe, table
 from bedeck._cli.verbs import verbs
+from bedeck._limit import memory_limit
 from manual import MANUAL, SECTIONS, documented, shape
+from sparse import Sparse
 
 SCHEMA = Schema(
     {
@@ -288,6 +290,41 @@ def test_info_json_is_as_documented(tmp_path: Path):
         type_["fields"] = type_["fields"][-1:]
     assert shape(facts) == shape(shown)
     assert facts["bytes"] == sum(of["bytes"] for of in facts["types"].values())
+
+
+def test_info_tells_what_is_in_memory_and_by_whom(store: Path):
+    catalogue = bedeck.open(store)
+    catalogue.warm()
+    size = catalogue.info()["bytes"]
+    facts = json.loads(process("info", store, "--warm", "--json").stdout)
+    assert facts["memory"]["resident"] == size == sum(of["resident"] for of in facts["types"].values())
+    assert facts["memory"]["limit"] == catalogue.memory()["limit"]
+    (own,) = [of for of in facts["memory"]["processes"] if of["this"]]
+    (service,) = [of for of in facts["memory"]["processes"] if of["pid"] == os.getpid()]
+    assert own["pid"] != service["pid"]
+    for of in (own, service):
+        assert size <= of["mapped"] == of["shared"] + of["private"]
+        assert of["shared"] > 0
+    assert own["pss"] + service["pss"] <= own["mapped"]
+    text = process("info", store, "--warm").stdout.decode()
+    kilobytes = human(size)
+    assert re.search(
+        rf"^memory: {kilobytes} of {kilobytes} in the page cache; a process here may use ", text, re.MULTILINE
+    )
+    assert re.search(rf"^ +{os.getpid()}  \S.*  [0-9.]+ kB  ", text, re.MULTILINE)
+    assert re.search(r"^ +\d+  .* \(this\)  +[0-9.]+ kB  ", text, re.MULTILINE)
+
+
+def test_a_version_that_does_not_fit_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    limit = memory_limit()
+    assert limit
+    sparse = Sparse(1, heap=limit.bytes)
+    sparse.put(1, "one", sparse.slot(1))
+    sparse.write(tmp_path / "store")
+    done = process("get", tmp_path / "store", "n", "1", "--json")
+    assert json.loads(done.stdout) == {"i": 1, "next_id": 1, "title": "one"}
+    assert re.fullmatch(rb"bedeck: warning: [^\n]* does not fit[^\n]*\n", done.stderr)
 
 
 def test_info_of_a_type_without_records(tmp_path: Path):

@@ -29,6 +29,7 @@ from bedeck.errors import (
     SourceError,
     StoreError,
 )
+from bedeck.memory import MemoryWarning, Warmed
 from bedeck.schema import Key, Reference, Schema, Type
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Error",
     "FormatError",
     "Key",
+    "MemoryWarning",
     "MissingKeyError",
     "NotFoundError",
     "Record",
@@ -56,6 +58,7 @@ __all__ = [
     "StoreError",
     "Type",
     "View",
+    "Warmed",
     "build",
     "open",
 ]

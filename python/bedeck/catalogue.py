@@ -12,6 +12,7 @@ from bedeck import verified
 from bedeck._core import Batches, Compiled, Record, Version
 from bedeck.build import cores
 from bedeck.errors import DamagedError, MissingKeyError, SelectionError
+from bedeck.memory import Warmed, memory_of, misfit, refused_lock, unlockable, warn
 from bedeck.store import LocalStore
 
 __all__ = ["Catalogue", "Missing", "Records", "Selection", "View", "open"]
@@ -33,6 +34,16 @@ class State:
         self.core = core
         self._compiled: dict[tuple[str, tuple[str, ...] | None], Compiled] = {}
         self._whole: dict[str, Compiled] = {}
+        self._told_misfit = False
+
+    def tell_misfit(self, level: int) -> None:
+        """Warn, once, at the line `level` calls up, where it does not fit the memory there is."""
+        if not self._told_misfit and (text := misfit(str(self), self.core.size())):
+            self._told_misfit = True
+            warn(text, level + 1)
+
+    def __str__(self) -> str:
+        return f"version {self.version} of {self.path}"
 
     def compiled(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
         """The selection of ``fields`` of the type ``name``; of all its own fields if ``None``."""
@@ -76,12 +87,16 @@ def open(  # noqa: A001 - bedeck.open, as gzip.open
     not checked again: opening then takes milliseconds, and ``warm()`` maps the pages into this process. ``"always"``
     checks in any case.
 
+    A version that takes more memory than there is opens with a `MemoryWarning`.
+
     Raises `NotFoundError`, `DamagedError`, `FormatError`, `StoreError`.
     """
     if verify not in {"once", "always"}:
         raise ValueError(f'verify={verify!r}: expected "once" or "always"')
     path = Path(store).absolute()
-    return Catalogue(path, _load(LocalStore(path), version, verify), version=version, verify=verify)
+    state = _load(LocalStore(path), version, verify)
+    state.tell_misfit(2)
+    return Catalogue(path, state, version=version, verify=verify)
 
 
 def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
@@ -140,32 +155,47 @@ class Catalogue:
         """One version for several calls: ``with catalogue.view() as view: view["track"].decorate(...)``."""
         return View(self.state)
 
-    def warm(self, progress: Callable[[int, int], object] | None = None) -> None:
+    def warm(self, progress: Callable[[int, int], object] | None = None, *, lock: bool = False) -> Warmed:
         """Read every page into the page cache and map it into this process, so that look-ups meet no page fault.
 
-        Takes as long as the disk takes. ``progress`` is called with bytes done and bytes in all; what it raises ends
-        the work. Pages may be evicted again where memory is short.
+        Takes as long as the disk takes. ``progress`` is called with bytes done and bytes in all, for 64 MiB at a time;
+        what it raises, and Ctrl-C, end the work. Pages may be evicted again where memory is short; ``lock=True`` has
+        the system keep them (mlock), for this process and until the version is unmapped. Children do not inherit that.
+
+        Where not all can be locked, nothing is: a `MemoryWarning` says why and what helps, the catalogue is warm, and
+        the answer's ``locked`` is 0. Nothing is locked either that does not fit the memory there is, since the system
+        would end processes; `MemoryWarning` tells of a misfit in any case, once.
+
+        Raises `StoreError` where a page cannot be read.
         """
-        core, total = self.state.core, self.state.core.size()
+        state = self.state
+        core, total = state.core, state.core.size()
+        state.tell_misfit(2)
+        refused = unlockable(str(state), total) if lock else None
+        if refused:  # now, since what follows may take minutes
+            warn(refused, 2)
         core.warm(None if progress is None else lambda done: progress(done, total))
+        if lock and not refused and (number := core.lock()) is not None:
+            refused = refused_lock(str(state), total, number)
+            warn(refused, 2)
+        return Warmed(bytes=total, locked=total if lock and not refused else 0, refused=refused)
 
     def verify(self) -> None:
         """Check every mapped byte against its checksum, as it is now. Raises `DamagedError`."""
         self.state.core.verify(cores())
 
     def memory(self) -> dict[str, Any]:
-        """Bytes of the mapped files, and how many of them are in the page cache now; in all and by type.
+        """What the catalogue takes of memory now, in bytes, in all and by type.
 
-        All processes share them. What is in the page cache is `None` for who may not write the files: the system then
-        does not tell.
+        ``bytes`` of the files; ``resident``, those in the page cache, which all processes share. Of this process:
+        ``mapped`` into it, ``shared`` with others or ``private``, its part where each page is divided by the processes
+        that map it (``pss``), mapped by ``huge`` pages, and ``locked``. ``limit`` is what the process may use, and what
+        says so. By type also ``fields``, ``sections``, ``index_bits_per_key`` and ``holes``, slots without a record.
+
+        What the system does not tell is ``None``: ``resident`` of files that the user neither owns nor may write, and
+        all of this process without ``/proc``. Takes milliseconds for each gigabyte: not for every request.
         """
-        types = {name: {"bytes": size, "resident": here} for name, size, here in self.state.core.residency()}
-        told = [of["resident"] for of in types.values() if of["resident"] is not None]
-        return {
-            "bytes": sum(of["bytes"] or 0 for of in types.values()),
-            "resident": sum(told) if len(told) == len(types) else None,
-            "types": types,
-        }
+        return memory_of(self.state.core)
 
     def info(self) -> dict[str, Any]:
         """What the version holds: for each type its key, records, fields with their bytes, sections and counters."""

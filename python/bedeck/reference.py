@@ -42,6 +42,7 @@ FORMAT = 0
 MAGIC = b"\x89BEDECK\n"
 SECTIONS = ("prelude", "pilots", "records", "heap", "values", "locator", "directory")
 CHUNK, ALIGNMENT, PRELUDE, TAIL = 4 << 20, 64, 64, 64
+MAX_VALUE = (1 << 31) - 1
 
 Sections = Mapping[str, Section]
 Values = dict[str, object]
@@ -416,7 +417,10 @@ class Record:
         for var in table.vars:
             number = section.bits(var.offset, var.bits)
             if var.long and number == (1 << var.bits) - 1:
-                self.var_values.append(table.heap.take(*struct.unpack("<QI", section.take(position, 12))))
+                offset, length = struct.unpack("<QI", section.take(position, 12))
+                if length > MAX_VALUE:
+                    raise section.damaged(f"has a value of {length} bytes; {MAX_VALUE} are the most")
+                self.var_values.append(table.heap.take(offset, length))
                 position += 12
             else:
                 self.var_values.append(section.take(position, number * var.unit))

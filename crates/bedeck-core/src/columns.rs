@@ -247,8 +247,11 @@ fn words(numbers: &[i32]) -> Buffer {
 }
 
 fn offset(length: usize) -> Result<i32> {
-    i32::try_from(length)
-        .map_err(|_| Error::Io("one record has more than 2 GiB in a column; Arrow's plain types cannot hold it".into()))
+    i32::try_from(length).map_err(|_| {
+        Error::Io(
+            "one record has more than 2^31 - 1 bytes in a column, which Arrow's plain types cannot hold: select less of what references lead to, or take dicts or JSON".into(),
+        )
+    })
 }
 
 /// Fills Arrow batches record by record.

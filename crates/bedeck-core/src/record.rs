@@ -8,6 +8,9 @@ use crate::error::Result;
 use crate::time::DAYS;
 use crate::types::Scalar;
 
+/// Bytes of the largest value.
+const MAX_VALUE: usize = i32::MAX as usize;
+
 /// A value as it is stored; text is still escaped.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
@@ -150,6 +153,9 @@ impl<'a> Record<'a> {
             let start = usize::try_from(u64::from_le_bytes(*offset)).ok()?;
             Some(start..start.checked_add(u32::from_le_bytes(*length) as usize)?)
         });
+        if range.as_ref().is_some_and(|range| range.len() > MAX_VALUE) {
+            return Err(self.blob.damaged("records", "a value of more than 2^31 - 1 bytes"));
+        }
         range
             .and_then(|range| self.blob.heap().get(range))
             .ok_or_else(|| self.blob.damaged("heap", "a value lies outside it"))

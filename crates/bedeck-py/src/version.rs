@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bedeck_core::error::{Error, Result};
 use bedeck_core::lookup::BATCH;
+use bedeck_core::map::Map;
 use bedeck_core::selection::Node;
 use bedeck_core::version::{self, TypeEntry};
 use pyo3::exceptions::PyValueError;
@@ -87,35 +88,49 @@ impl Version {
 
     /// Bytes of all files.
     fn size(&self) -> u64 {
-        self.version.types.iter().map(|t| t.blob.map().len() as u64).sum()
+        self.maps().map(|(_, map)| map.len() as u64).sum()
     }
 
-    /// For each type: its name, the bytes of its file, and how many of them are in the page cache; `None` where the
-    /// system does not tell this user.
-    fn residency(&self, py: Python<'_>) -> Vec<(String, u64, Option<u64>)> {
-        py.detach(|| {
-            self.version
-                .types
-                .iter()
-                .map(|t| (t.name.clone(), t.blob.map().len() as u64, t.blob.map().resident()))
-                .collect()
-        })
+    /// For each type: its name, the address and the bytes of its file as it is mapped here, and how many of them are in the page cache;
+    /// `None` where the system does not tell this user.
+    fn residency(&self, py: Python<'_>) -> Vec<(String, usize, usize, Option<u64>)> {
+        let told = |(name, map): (&str, &Map)| (name.to_owned(), map.address(), map.len(), map.resident());
+        py.detach(|| self.maps().map(told).collect())
     }
 
     /// Maps every page into this process; `progress` is called with the bytes done so far.
     fn warm(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<()> {
         py.detach(|| {
-            let mut before = 0;
-            for of_type in &self.version.types {
+            self.each(|map, before| {
                 let mut outcome = Ok(());
-                of_type.blob.map().populate(|done| {
+                let populated = map.populate(|done| {
                     outcome = report(progress.as_ref(), before + done as u64);
                     outcome.is_ok()
                 });
-                outcome?;
-                before += of_type.blob.map().len() as u64;
+                outcome.and_then(|()| Python::attach(|py| populated.or_raise(py)))
+            })
+        })
+    }
+
+    /// Locks every page in memory, or none: `None` once that is done, else the number of the system's error.
+    fn lock(&self, py: Python<'_>) -> PyResult<Option<i32>> {
+        py.detach(|| {
+            let mut refused = None;
+            let locked = self.each(|map, _| {
+                let mut outcome = Ok(());
+                if refused.is_none() {
+                    let tried = map.lock(|_| {
+                        outcome = report(None, 0);
+                        outcome.is_ok()
+                    });
+                    refused = tried.err().map(|error| error.raw_os_error().unwrap_or_default());
+                }
+                outcome
+            });
+            if locked.is_err() || refused.is_some() {
+                self.maps().for_each(|(_, map)| map.unlock());
             }
-            Ok(())
+            locked.map(|()| refused)
         })
     }
 
@@ -132,6 +147,21 @@ impl Version {
 }
 
 impl Version {
+    /// The mapped files, with the names of their types.
+    fn maps(&self) -> impl Iterator<Item = (&str, &Map)> {
+        self.version.types.iter().map(|t| (t.name.as_str(), t.blob.map()))
+    }
+
+    /// Does something with each file; `work` is also told the bytes of those before it.
+    fn each(&self, mut work: impl FnMut(&Map, u64) -> PyResult<()>) -> PyResult<()> {
+        let mut before = 0;
+        self.maps().try_for_each(|(_, map)| {
+            work(map, before)?;
+            before += map.len() as u64;
+            Ok(())
+        })
+    }
+
     fn program(&self, py: Python<'_>, node: Node) -> PyResult<Compiled> {
         let shape = Shape::new(py, &self.version, &node)?;
         Ok(Compiled(Arc::new(Program { version: self.version.clone(), node, shape })))

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -63,7 +64,8 @@ class Verbs(click.Group):
     def main(self, *args: Any, **extra: Any) -> NoReturn:  # noqa: ANN401 - whatever click takes
         """Run a command, and exit. Never lets an error through."""
         try:
-            code = super().main(*args, **{**extra, "standalone_mode": False}) or 0
+            with _warning_in_lines():
+                code = super().main(*args, **{**extra, "standalone_mode": False}) or 0
             with naming_output():
                 sys.stdout.flush()
         except BrokenPipeError:
@@ -85,6 +87,18 @@ def ending_in_order() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _warning_in_lines() -> Iterator[None]:
+    """Have each warning be a line like those of errors, without a place in the code."""
+
+    def show(message: Warning | str, *_where: object, **_more: object) -> None:
+        click.echo(f"bedeck: warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:

@@ -2,12 +2,15 @@
 
 import base64
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import bedeck
 from bedeck._cli.terminal import counted, heading, human, pairs, safe, table
+from bedeck.memory import processes_of
+from bedeck.store import LocalStore
 
 __all__ = [
     "built",
@@ -21,6 +24,7 @@ __all__ = [
     "verified_text",
 ]
 
+OF_A_PROCESS = ("mapped", "pss", "shared", "private", "huge", "locked")
 SMALL = 10_000  # records; below, costs that do not grow with a store are most of what it takes
 
 Facts = dict[str, Any]
@@ -69,11 +73,11 @@ def built_text(facts: Facts) -> Iterable[str]:
 
 
 def info(catalogue: bedeck.Catalogue) -> Facts:
-    """What a version holds."""
-    about, sizes = catalogue.info(), catalogue.memory()["types"]
+    """What a version holds, and what is in memory of it."""
+    about, memory = catalogue.info(), catalogue.memory()
     members = ("path", "namespace", "version", "bytes")
-    types = {name: _type(of, sizes[name]["bytes"]) for name, of in about["types"].items()}
-    return {**{member: about[member] for member in members}, "types": types}
+    types = {name: _type(of, memory["types"][name]) for name, of in about["types"].items()}
+    return {**{member: about[member] for member in members}, "types": types, "memory": _memory(catalogue, memory)}
 
 
 def info_text(facts: Facts) -> Iterable[str]:
@@ -92,6 +96,8 @@ def info_text(facts: Facts) -> Iterable[str]:
         rows += [_field_row(field) for field in of["fields"]]
         yield from table(rows, numbers=range(3, 6))
         yield "  sections: " + ", ".join(f"{section} {human(size)}" for section, size in of["sections"].items())
+    yield ""
+    yield from _memory_text(facts["memory"], facts["bytes"])
 
 
 def verified(catalogue: bedeck.Catalogue, seconds: float) -> Facts:
@@ -131,16 +137,17 @@ def record_text(record: Mapping[str, Any]) -> list[str]:
     return pairs([(safe(name), _value(value)) for name, value in record.items()])
 
 
-def _type(of: Mapping[str, Any], size: int) -> Facts:
-    records = of["records"]
-    counters, slots = of["counters"], of["index"]["parts"] * of["index"]["slots"]
+def _type(of: Mapping[str, Any], memory: Mapping[str, Any]) -> Facts:
+    records, slots = of["records"], of["index"]["parts"] * of["index"]["slots"]
+    bits = memory["index_bits_per_key"]
     return {
         "records": records,
-        "bytes": size,
-        "bytes_per_record": _per(size, records),
+        "bytes": memory["bytes"],
+        "bytes_per_record": _per(memory["bytes"], records),
+        "resident": memory["resident"],
         "key": {"field": of["key"]["field"], "kind": of["key"]["kind"]},
-        "index_bits_per_key": counters["index_bits_per_1000_keys"] / 1000 if records else None,
-        "holes_percent": _per(100 * counters["holes"], slots),
+        "index_bits_per_key": None if bits is None else round(bits, 3),
+        "holes_percent": _per(100 * memory["holes"], slots),
         "fields": [
             {
                 "name": field["name"],
@@ -156,6 +163,37 @@ def _type(of: Mapping[str, Any], size: int) -> Facts:
             name: section["length"] for name, section in sorted(of["sections"].items(), key=lambda of: of[1]["offset"])
         },
     }
+
+
+def _memory(catalogue: bedeck.Catalogue, memory: Mapping[str, Any]) -> Facts:
+    told = processes_of(LocalStore(catalogue.path).blobs(catalogue.state.manifest).values())
+    seen = told and [
+        {"pid": pid, "name": name, "this": pid == os.getpid(), **{member: of[member] for member in OF_A_PROCESS}}
+        for pid, name, of in told.seen
+    ]
+    return {
+        "resident": memory["resident"],
+        "limit": memory["limit"],
+        "processes": seen,
+        "processes_unseen": told and told.unseen,
+    }
+
+
+def _memory_text(memory: Facts, size: int) -> Iterable[str]:
+    resident, limit = memory["resident"], memory["limit"]
+    here = "an unknown part" if resident is None else human(resident)
+    allowed = f"; a process here may use {human(limit['bytes'])} ({safe(limit['by'])})" if limit else ""
+    yield heading(f"memory: {here} of {human(size)} in the page cache{allowed}")
+    if memory["processes"] is None:
+        yield "  which processes have it open is not told by this system"
+        return
+    rows: list[tuple[str, ...]] = [("process", "name", *OF_A_PROCESS)]
+    for of in memory["processes"]:
+        name = safe(of["name"]) + (" (this)" if of["this"] else "")
+        rows.append((str(of["pid"]), name, *("-" if of[m] is None else human(of[m]) for m in OF_A_PROCESS)))
+    yield from table(rows, numbers=(0, *range(2, 2 + len(OF_A_PROCESS))))
+    if unseen := memory["processes_unseen"]:
+        yield f"  this user may not look into {unseen:,} of the processes on this system"
 
 
 def _field_row(field: Mapping[str, Any]) -> tuple[str, ...]:

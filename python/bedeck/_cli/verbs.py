@@ -64,11 +64,19 @@ def build(catalogue: Path, store: Path, *, threads: int | None, memory: int | No
 
 @verbs.command()
 @click.argument("store", type=A_PATH)
+@click.option("--warm", is_flag=True, help="Read all of it into memory first, and map it into this process.")
 @of_version
 @as_json
-def info(store: Path, *, version: int | None, as_json: bool) -> None:
-    """Tell what STORE holds, and what it takes."""
-    _tell(report.info(_open(store, version)), report.info_text, as_json=as_json)
+def info(store: Path, *, warm: bool, version: int | None, as_json: bool) -> None:
+    """Tell what STORE holds, and what it takes.
+
+    That is what each type, field and section takes of the files, and what is in memory of them, by process.
+    """
+    catalogue = _open(store, version)
+    if warm:
+        with status(f"warming {store}") as progress:
+            catalogue.warm(progress)
+    _tell(report.info(catalogue), report.info_text, as_json=as_json)
 
 
 @verbs.command()
