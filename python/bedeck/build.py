@@ -3,12 +3,14 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bedeck._core import Builder
+from bedeck._limit import memory_limit
 from bedeck.errors import SchemaError, SourceError
 from bedeck.schema import Schema, Type
 from bedeck.sources import ResolvedType, Source, Stream, count, read
@@ -61,7 +63,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def build(
+def build(  # noqa: PLR0913 - what may be left out is named
     schema: Schema | str | os.PathLike[str],
     store: str | os.PathLike[str],
     sources: Mapping[str, Source] | None = None,
@@ -78,9 +80,9 @@ def build(
     * ``threads``: at least one; as many as there are cores if ``None``. They do not change a byte of the result; nor
       does the order of rows with unique keys.
     * ``memory``: bytes that the build may take of its own, at least 128 MiB; half of what this process may have if
-      ``None``. It does not grow with the rows, but for 3 bytes each: they wait their turn in a file without a name in the
-      store's folder, which takes about as much room as the version that is built, up to twice. What the sources take
-      (pyarrow a few hundred MB for Parquet) is not counted.
+      ``None``. It does not grow with the rows, but for 3 bytes each: they wait their turn in a file without a name in
+      the store's folder, which takes one to two times the room of the version that is built. What reading the sources
+      takes is not counted: a few hundred MB for Parquet.
     * ``progress``: called on this thread with the work done and all work there is, as far as it is known by then, in
       units without a meaning of their own. What it raises ends the build.
 
@@ -99,7 +101,9 @@ def build(
     if not isinstance(schema, Schema | str | os.PathLike):
         raise TypeError(f"schema: a Schema or the path of a catalogue.toml is expected, not {type(schema).__name__}")
     if memory is not None and memory < LEAST_MEMORY:
-        raise ValueError(f"memory={memory}: at least {LEAST_MEMORY} bytes are needed, or None for half of what there is")
+        raise ValueError(
+            f"memory={memory}: at least {LEAST_MEMORY} bytes are needed, or None for half of what there is"
+        )
     base = Path() if isinstance(schema, Schema) else Path(schema).parent
     schema = schema if isinstance(schema, Schema) else Schema.load(schema)
     given = _given(schema, sources or {})
@@ -107,14 +111,15 @@ def build(
     with local.hold() as folder:
         head = local.head()
         parent = local.manifest(head) if head else None
-        builder = Builder(folder, threads or cores(), memory or limit() // 2)
+        builder = Builder(folder, threads or cores(), memory or _half())
         numbers = _Numbers(parent)
         work = _Work({name: count(source, base) for name, source in given.items()}, progress)
         described = {}
-        for name, type_ in schema.types.items():
-            streams = read(name, type_, given[name], base)
-            described[name] = _add(builder, numbers, name, type_, streams, work.watch(name))
-        built = json.loads(builder.finish(work.at))
+        with closing(builder):
+            for name, type_ in schema.types.items():
+                streams = work.watch(name, read(name, type_, given[name], base))
+                described[name] = _add(builder, numbers, name, type_, streams)
+            built = json.loads(builder.finish(work.at))
         version = (parent["version"] if parent else 0) + 1
         manifest = {
             "format": 0,
@@ -147,35 +152,42 @@ def build(
     return Build(version, types, time.monotonic() - started)
 
 
+def _half() -> int:
+    limit = memory_limit()
+    return max(limit.bytes // 2 if limit else 0, LEAST_MEMORY)
+
+
 class _Work:
     """How far a build has come, told to ``tell`` as work done and work in all."""
 
     def __init__(self, expected: Mapping[str, int | None], tell: Callable[[int, int], object] | None) -> None:
         self._rows = {name: rows or 0 for name, rows in expected.items()}
-        self._stages = {name: dict.fromkeys(WORK, 0.0) for name in expected}
+        self._stages: dict[str, dict[str, float]] = {name: dict.fromkeys(WORK, 0.0) for name in expected}
         self._tell = tell
 
-    def watch(self, name: str) -> Callable[[int], None]:
-        """A function to be called with the rows of each batch read."""
+    def watch(self, name: str, streams: Iterable[Stream]) -> Iterator[Stream]:
+        """The streams of a type; what is read of them counts as done."""
         read = 0
 
         def progress(rows: int) -> None:
             nonlocal read
             read += rows
             self._rows[name] = max(read, self._rows[name])
-            self._set(name, "read", read / self._rows[name])
+            self.at(name, "read", read, self._rows[name])
 
-        return progress
+        for stream in streams:
+            stream.watch = progress
+            yield stream
 
     def at(self, name: str, stage: str, done: int, of: int) -> None:
-        self._set(name, stage, done / of if of else 1.0)
-
-    def _set(self, name: str, stage: str, share: float) -> None:
-        self._stages[name][stage] = share
+        self._stages[name][stage] = done / of if of else 1.0
         if self._tell is not None:
-            units = {name: sum(WORK[stage] * share for stage, share in of.items()) for name, of in self._stages.items()}
-            done = sum(rows * units[name] for name, rows in self._rows.items())
-            self._tell(int(done), sum(self._rows.values()) * sum(WORK.values()))
+            work = sum(rows * self._done(name) for name, rows in self._rows.items())
+            self._tell(int(work), sum(self._rows.values()) * sum(WORK.values()))
+
+    def _done(self, name: str) -> float:
+        """Work done for each row of a type."""
+        return sum(WORK[stage] * share for stage, share in self._stages[name].items())
 
 
 class _Numbers:
@@ -207,17 +219,11 @@ def _given(schema: Schema, sources: Mapping[str, Source]) -> dict[str, Source]:
 
 
 def _add(
-    builder: Builder,
-    numbers: _Numbers,
-    name: str,
-    type_: Type,
-    streams: Iterable[Stream],
-    watch: Callable[[int], object],
+    builder: Builder, numbers: _Numbers, name: str, type_: Type, streams: Iterable[Stream]
 ) -> list[dict[str, Any]]:
     fields: list[dict[str, Any]] = []
     for place, stream in enumerate(streams):
         with stream:
-            stream.watch = watch
             if place == 0:
                 fields = _fields(numbers, name, stream.resolved)
                 builder.add_type(json.dumps(_spec(name, type_, stream.resolved, fields)))

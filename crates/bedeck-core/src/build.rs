@@ -98,20 +98,43 @@ struct Input {
 pub struct Builder {
     threads: usize,
     directory: PathBuf,
-    block: usize,
+    memory: usize,
     intakes: Vec<Intake>,
 }
 
 /// Bytes of a group of rows that are written together, at most: more would save no time.
 const BLOCK: usize = 128 << 10;
+/// Bytes that pieces of work take while they are under way, however many there are.
+const WORKING: usize = 96 << 20;
 
 impl Builder {
     /// A builder that uses so many threads, writes to `directory`, rows that wait for their turn too, and keeps at most about a quarter
     /// of `memory` bytes of them in memory.
     pub fn new(directory: &Path, threads: usize, memory: usize) -> Self {
         let threads = threads.max(1);
-        let block = (memory / 4 / threads / GROUPS).clamp(1 << 10, BLOCK);
-        Self { threads, directory: directory.to_owned(), block, intakes: Vec::new() }
+        Self { threads, directory: directory.to_owned(), memory, intakes: Vec::new() }
+    }
+
+    /// Bytes of a group of rows that are written together.
+    fn block(&self) -> usize {
+        (self.memory / 4 / self.threads / GROUPS).clamp(1 << 10, BLOCK)
+    }
+
+    /// Refuses to go on where what grows with the records does not fit the memory that is allowed.
+    fn check_memory(&self, tables: &[Table]) -> Result<()> {
+        let slots = |table: &Table| table.index.shape.total_slots() as usize;
+        let indexes: usize = tables.iter().map(|table| table.index.pilots.len() + slots(table) / 8).sum();
+        let lines = tables.iter().map(|table| slots(table) / 28 * 64).max().unwrap_or(0);
+        let needed = indexes + lines + WORKING;
+        if needed <= self.memory {
+            return Ok(());
+        }
+        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+        Err(Error::Io(format!(
+            "the build needs {} MiB of memory for so many records, and is allowed {} MiB: allow it more (memory)",
+            mib(needed),
+            mib(self.memory)
+        )))
     }
 
     /// Declares a type.
@@ -137,7 +160,7 @@ impl Builder {
         schema: &Schema,
         batches: impl Iterator<Item = Result<RecordBatch>>,
     ) -> Result<u64> {
-        let (threads, block) = (self.threads, self.block);
+        let (threads, block) = (self.threads, self.block());
         let intake = self
             .intakes
             .iter_mut()
@@ -157,14 +180,15 @@ impl Builder {
     /// called now and then on this thread, and ends the build with its error.
     pub fn finish(mut self, report: Report<'_>) -> Result<Vec<Built>> {
         self.intakes.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-        let mut referred = referred(&self.intakes);
+        let (mut referred, block) = (referred(&self.intakes), self.block());
         let (mut inputs, mut tables) = (Vec::new(), Vec::new());
-        for intake in self.intakes {
+        for intake in std::mem::take(&mut self.intakes) {
             let referred = referred.remove(&intake.spec.name);
-            let (input, table) = intake.index(&self.directory, self.block, self.threads, referred, report)?;
+            let (input, table) = intake.index(&self.directory, block, self.threads, referred, report)?;
             inputs.push(input);
             tables.push(table);
         }
+        self.check_memory(&tables)?;
         let places = targets(&inputs, &tables)?;
         let rosters = (0..tables.len()).map(|place| {
             let name = &inputs[place].spec.name;
@@ -404,9 +428,7 @@ fn targets(inputs: &[Input], tables: &[Table]) -> Result<Vec<Vec<Option<usize>>>
                     };
                     let kind = key.kind;
                     let (lowest, highest) = input.keys[i].range.unwrap_or_default();
-                    if kind == KeyKind::Int
-                        && (!key.signed && lowest < 0 || key.signed && highest > i64::MAX.into())
-                    {
+                    if kind == KeyKind::Int && (!key.signed && lowest < 0 || key.signed && highest > i64::MAX.into()) {
                         return Err(wrong(format!(
                             "refers to {} keys of type {:?}, but has values from {lowest} to {highest}",
                             if key.signed { "signed" } else { "unsigned" },
@@ -429,12 +451,7 @@ fn targets(inputs: &[Input], tables: &[Table]) -> Result<Vec<Vec<Option<usize>>>
 }
 
 /// The epoch of each type: one for all that references connect.
-fn epochs(
-    inputs: &[Input],
-    places: &[Vec<Option<usize>>],
-    tables: &[Table],
-    measured: &[Measured],
-) -> Vec<String> {
+fn epochs(inputs: &[Input], places: &[Vec<Option<usize>>], tables: &[Table], measured: &[Measured]) -> Vec<String> {
     let mut group: Vec<usize> = (0..tables.len()).collect();
     for (i, targets) in places.iter().enumerate() {
         for target in targets.iter().flatten() {

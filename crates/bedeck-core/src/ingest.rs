@@ -200,8 +200,7 @@ impl Shared {
             _ if all(is_canonical_uuid) => KeyKind::Uuid,
             _ => KeyKind::String,
         });
-        let dictionaries =
-            spec.fields.iter().map(|f| is_internable(&f.field_type).then(Dictionary::default)).collect();
+        let dictionaries = spec.fields.iter().map(|f| is_internable(&f.field_type).then(Dictionary::default)).collect();
         Self { spec, kind, dictionaries }
     }
 
@@ -427,8 +426,10 @@ impl Ingester {
             _ => 0,
         };
         if days.is_some_and(|days| !(DAYS.start() + margin..=DAYS.end() - margin).contains(&days)) {
-            let what =
-                format!("field {:?}: {count} lies outside the years 1 to 9999; declare it int64 to keep it", field.name);
+            let what = format!(
+                "field {:?}: {count} lies outside the years 1 to 9999; declare it int64 to keep it",
+                field.name
+            );
             return Err(self.refuse(at, &what));
         }
         let width = row::number_width(scalar).unwrap_or(8);

@@ -129,7 +129,9 @@ mod tests {
 
     #[test]
     fn every_record_is_found_where_it_lies() {
-        for lengths in [[5, 0, 7, 64, 0, 0, 9].repeat(20), [70_000, 0, 3].repeat(20), [vec![9; 65], vec![60_000; 3]].concat()] {
+        for lengths in
+            [[5, 0, 7, 64, 0, 0, 9].repeat(20), [70_000, 0, 3].repeat(20), [vec![9; 65], vec![60_000; 3]].concat()]
+        {
             let mut writer = Writer::default();
             lengths.iter().for_each(|length| writer.push(*length).unwrap());
             let (locator, width) = writer.finish().unwrap();

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::dictionary::Values;
 use crate::error::Result;
 use crate::key::KeyKind;
-use crate::dictionary::Values;
 use crate::record::write_varint;
 use crate::roster::{self, BATCH, DANGLING, Roster, Wanted};
 use crate::row::{self, Cursor, RowKey, Tag};
@@ -225,7 +225,14 @@ impl<'a> Segment<'a> {
         (self.found, self.ordinals)
     }
 
-    fn references(&mut self, place: usize, slot: u32, roster: &Roster<'_>, cursor: &mut Cursor<'a>, canonical: &mut Vec<u8>) {
+    fn references(
+        &mut self,
+        place: usize,
+        slot: u32,
+        roster: &Roster<'_>,
+        cursor: &mut Cursor<'a>,
+        canonical: &mut Vec<u8>,
+    ) {
         let key = &roster.index().key;
         let int = key.kind == KeyKind::Int;
         let column = &mut self.found.columns[place];

@@ -104,8 +104,7 @@ pub fn find(wanted: &[Wanted<'_>], ordinals: &mut Vec<u32>) {
         *slot = index.shape.slot(hash, index.pilots[index.shape.bucket(hash) as usize]);
         prefetch(&key.roster.slots, *slot as usize * key.roster.stride());
     }
-    let found = slots.iter().zip(wanted).map(|(slot, key)| {
-        if key.roster.has(*slot, key.stored) { *slot } else { DANGLING }
-    });
+    let found =
+        slots.iter().zip(wanted).map(|(slot, key)| if key.roster.has(*slot, key.stored) { *slot } else { DANGLING });
     ordinals.extend(found);
 }

@@ -55,7 +55,8 @@ impl Stats {
             if is_number {
                 let number = number(scalar, bytes);
                 let number = if scalar.is_signed() { i128::from(number as i64) } else { i128::from(number) };
-                self.range = Some(self.range.map_or((number, number), |(low, high)| (low.min(number), high.max(number))));
+                self.range =
+                    Some(self.range.map_or((number, number), |(low, high)| (low.min(number), high.max(number))));
             }
         };
         let mut cursor = Cursor::new(value);

@@ -271,9 +271,8 @@ fn find_equal(rows: &Rows, key: &KeySpec, seed: u64, group: usize, equal: &FxHas
 fn search(seed: u64, hashes: &Pages, context: &Context<'_>) -> Result<Option<(Shape, Vec<u8>)>> {
     let hashes = hashes.words();
     let parts = Shape::parts_for(hashes.len() as u64);
-    let starts: Vec<usize> = (0..=parts)
-        .map(|part| hashes.partition_point(|hash| high(u64::from_le_bytes(*hash), parts) < part))
-        .collect();
+    let starts: Vec<usize> =
+        (0..=parts).map(|part| hashes.partition_point(|hash| high(u64::from_le_bytes(*hash), parts) < part)).collect();
     let fullest = starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
     let shape = Shape::new(seed, parts, fullest as u64);
     let mut pilots = Vec::with_capacity((parts * shape.buckets) as usize);

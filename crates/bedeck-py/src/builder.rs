@@ -45,6 +45,11 @@ impl Builder {
         rows.ok_or_else(finished)?.or_raise(py)
     }
 
+    /// Lets go of all rows, where the build ends before its time.
+    fn close(&self) {
+        self.with(Option::take);
+    }
+
     /// Writes all blobs into the directory and checks them; returns the JSON of a list of `Built`. `report` is called with a type, a stage,
     /// the slots done and all slots. What it raises ends the build; so does Ctrl-C.
     fn finish(&self, py: Python<'_>, report: Option<Py<PyAny>>) -> PyResult<String> {
@@ -53,7 +58,9 @@ impl Builder {
         let tell = |at: build::Progress<'_>| {
             let told = Python::attach(|py| {
                 py.check_signals()?;
-                report.as_ref().map_or(Ok(()), |report| report.call1(py, (at.type_name, at.stage, at.done, at.of)).map(drop))
+                report
+                    .as_ref()
+                    .map_or(Ok(()), |report| report.call1(py, (at.type_name, at.stage, at.done, at.of)).map(drop))
             });
             told.map_err(|raised| {
                 *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);

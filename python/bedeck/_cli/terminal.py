@@ -13,6 +13,7 @@ __all__ = ["columns", "counted", "fit", "heading", "human", "pairs", "safe", "st
 
 MOST_COLUMNS = 120
 REFRESH_SECONDS = 0.1
+TELLING_SECONDS = 2.0
 
 
 def safe(text: str) -> str:
@@ -88,19 +89,27 @@ def status(doing: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda _done, _total: None
         return
-    last = -REFRESH_SECONDS
+    started, last = time.monotonic(), -REFRESH_SECONDS
 
     def progress(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last >= REFRESH_SECONDS:
             last = time.monotonic()
-            _replace_line(f"{doing}: {done / max(total, 1):.0%}")
+            _replace_line(f"{doing}: {done / max(total, 1):.0%}{_left(last - started, done, total)}")
 
     _replace_line(f"{doing} ...")
     try:
         yield progress
     finally:
         _replace_line("")
+
+
+def _left(seconds: float, done: int, total: int) -> str:
+    """The time that is left, if it goes on like this, once it has gone on long enough to tell."""
+    if seconds < TELLING_SECONDS or not 0 < done < total:
+        return ""
+    left = round(seconds * (total - done) / done)
+    return f", {left // 60} min {left % 60} s left" if left >= 60 else f", {left} s left"  # noqa: PLR2004 - a minute
 
 
 def _replace_line(text: str) -> None:

@@ -13,7 +13,9 @@ import bedeck
 from bedeck._cli import output, report
 from bedeck._cli.exits import Verbs, ending_in_order
 from bedeck._cli.ids import key_of, no_key, texts
+from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import status
+from bedeck.build import LEAST_MEMORY
 from bedeck.catalogue import Missing, Verify
 from bedeck.errors import MissingKeyError, SchemaError
 
@@ -48,7 +50,9 @@ def verbs(context: click.Context) -> None:
 @click.argument("catalogue", metavar="CATALOGUE.toml", type=A_PATH)
 @click.argument("store", type=A_PATH)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="As many as there are cores by default.")
-@click.option("--memory", type=A_SIZE, metavar="SIZE", help="As 4GiB or 500MB. Half of what there is by default.")
+@click.option(
+    "--memory", type=Size(LEAST_MEMORY), metavar="SIZE", help="As 4GiB or 500MB. Half of what there is by default."
+)
 @as_json
 def build(catalogue: Path, store: Path, *, threads: int | None, memory: int | None, as_json: bool) -> None:
     """Build and announce the next version of STORE.
