@@ -105,11 +105,15 @@ class Sparse:
             "counters": {"holes": self.index.total - self.records},
         }
 
-    def write(self, store: Path) -> Path:
-        """Make the store, marked as verified, and give its blob; skips the test where no file can be as large."""
+    def write(self, store: Path, content: str = "") -> Path:
+        """Make the store, marked as verified, and give its blob; skips the test where no file can be as large.
+
+        Files of different `content` are told to be different.
+        """
         bedeck.build(Schema({"n": Type(Key("i", "int"), fields={"title": "string"})}), store, {"n": []})
         forged = Forgery(store)
-        name, content = f"n-{'0' * 32}.blob", "0" * 64
+        content = content.encode().hex().ljust(64, "0")
+        name = f"n-{content[:32]}.blob"
         path = store / "blobs" / name
         described = encode(self.directory())
         prelude = MAGIC + struct.pack("<IIQQ", 0, 0, self.end, len(described))

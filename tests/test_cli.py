@@ -713,6 +713,9 @@ def test_progress_is_shown_on_a_terminal_and_taken_away(tmp_path: Path):
     shown, stdout = on_terminal(["build", tmp_path / "x" / "catalogue.toml", tmp_path / "store"], out=False)
     assert b"\rbuilding " in shown
     assert b"version 1" in stdout
+    shown, stdout = on_terminal(["info", tmp_path / "store", "--warm"], out=False)
+    assert b"\rwarming " in shown
+    assert b"memory: " in stdout
     shown, _ = on_terminal(["verify", tmp_path / "store"], out=False, TERM="dumb")
     assert shown == b""
 

@@ -313,6 +313,23 @@ def test_a_catalogue_that_does_not_fit_warns_once_with_both_figures_and_the_way_
         bedeck.open(tmp_path / "store")  # another catalogue tells it again
 
 
+def test_two_versions_at_a_time_have_to_fit(tmp_path: Path):
+    limit = memory_limit()
+    assert limit
+    for name in ("old", "new"):
+        Sparse(1, heap=limit.bytes * 6 // 10).write(tmp_path / name, name)
+    old = bedeck.open(tmp_path / "old")
+    again = bedeck.open(tmp_path / "old")  # the same files
+    with pytest.warns(MemoryWarning, match="other versions that this process has open"):
+        bedeck.open(tmp_path / "new")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MemoryWarning)
+        with pytest.raises(MemoryWarning):
+            bedeck.open(tmp_path / "new")
+        del old, again
+        assert len(bedeck.open(tmp_path / "new")["n"]) == 0
+
+
 def test_a_file_that_was_truncated_is_an_error_while_warming(tmp_path: Path):
     text = [f"{i:0100}" for i in range(50_000)]
     bedeck.build(

@@ -12,7 +12,7 @@ from bedeck import verified
 from bedeck._core import Batches, Compiled, Record, Version
 from bedeck.build import cores
 from bedeck.errors import DamagedError, MissingKeyError, SelectionError
-from bedeck.memory import Warmed, memory_of, misfit, refused_lock, unlockable, warn
+from bedeck.memory import Footprint, Warmed, memory_of, warn
 from bedeck.store import LocalStore
 
 __all__ = ["Catalogue", "Missing", "Records", "Selection", "View", "open"]
@@ -27,23 +27,16 @@ MOST_COMPILED = 1024
 class State:
     """One version, open, and the selections compiled against it."""
 
-    def __init__(self, path: Path, version: int, manifest: Mapping[str, Any], core: Version) -> None:
+    def __init__(
+        self, footprint: Footprint, path: Path, version: int, manifest: Mapping[str, Any], core: Version
+    ) -> None:
+        self.footprint = footprint
         self.path = path
         self.version = version
         self.manifest = manifest
         self.core = core
         self._compiled: dict[tuple[str, tuple[str, ...] | None], Compiled] = {}
         self._whole: dict[str, Compiled] = {}
-        self._told_misfit = False
-
-    def tell_misfit(self, level: int) -> None:
-        """Warn, once, at the line `level` calls up, where it does not fit the memory there is."""
-        if not self._told_misfit and (text := misfit(str(self), self.core.size())):
-            self._told_misfit = True
-            warn(text, level + 1)
-
-    def __str__(self) -> str:
-        return f"version {self.version} of {self.path}"
 
     def compiled(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
         """The selection of ``fields`` of the type ``name``; of all its own fields if ``None``."""
@@ -87,16 +80,15 @@ def open(  # noqa: A001 - bedeck.open, as gzip.open
     not checked again: opening then takes milliseconds, and ``warm()`` maps the pages into this process. ``"always"``
     checks in any case.
 
-    A version that takes more memory than there is opens with a `MemoryWarning`.
+    A version that takes more memory than there is, together with what else this process has open, opens with a
+    `MemoryWarning`, before it is read.
 
     Raises `NotFoundError`, `DamagedError`, `FormatError`, `StoreError`.
     """
     if verify not in {"once", "always"}:
         raise ValueError(f'verify={verify!r}: expected "once" or "always"')
     path = Path(store).absolute()
-    state = _load(LocalStore(path), version, verify)
-    state.tell_misfit(2)
-    return Catalogue(path, state, version=version, verify=verify)
+    return Catalogue(path, _load(LocalStore(path), version, verify), version=version, verify=verify)
 
 
 def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
@@ -107,12 +99,16 @@ def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
     files = local.blobs(manifest)
     layers = [{"name": name, "blob": of["layers"][0]["blob"]} for name, of in manifest["types"].items()]
     hashes = {layer["blob"]["name"]: layer["blob"]["hash"] for layer in layers}
+    footprint = Footprint(
+        f"version {entry.version} of {local.path}", {name: of.stat().st_size for name, of in files.items()}
+    )
+    footprint.tell_misfit(3)
     stale = [name for name in files if verify == "always" or not verified.is_marked(files[name], hashes[name])]
     before = {name: verified.name_of(files[name], hashes[name]) for name in stale}
     core = Version.open(local.path / "blobs", json.dumps(layers), stale, cores())
     for name in stale:
         verified.mark(files[name], hashes[name], before[name])
-    return State(local.path, entry.version, manifest, core)
+    return State(footprint, local.path, entry.version, manifest, core)
 
 
 class Catalogue:
@@ -170,13 +166,13 @@ class Catalogue:
         """
         state = self.state
         core, total = state.core, state.core.size()
-        state.tell_misfit(2)
-        refused = unlockable(str(state), total) if lock else None
+        state.footprint.tell_misfit(2)
+        refused = state.footprint.unlockable() if lock else None
         if refused:  # now, since what follows may take minutes
             warn(refused, 2)
         core.warm(None if progress is None else lambda done: progress(done, total))
         if lock and not refused and (number := core.lock()) is not None:
-            refused = refused_lock(str(state), total, number)
+            refused = state.footprint.refused_lock(number)
             warn(refused, 2)
         return Warmed(bytes=total, locked=total if lock and not refused else 0, refused=refused)
 

@@ -4,17 +4,18 @@ import errno
 import json
 import resource
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from bedeck import _smaps
 from bedeck._core import Version
 from bedeck._limit import memory_limit
 from bedeck._smaps import Processes
 
-__all__ = ["MemoryWarning", "Warmed", "memory_of", "misfit", "processes_of", "refused_lock", "unlockable", "warn"]
+__all__ = ["Footprint", "MemoryWarning", "Warmed", "memory_of", "processes_of", "warn"]
 
 MORE = "more in docs/caveats.md, Memory"
 
@@ -62,37 +63,61 @@ def processes_of(files: Iterable[Path]) -> Processes | None:
     return _smaps.processes({path.name: path.stat().st_ino for path in files})
 
 
-def misfit(what: str, size: int) -> str | None:
-    """Why files of `size` bytes do not fit the memory that this process may use; `None` where they do."""
-    limit, own = memory_limit(), _anonymous() or 0
-    if limit is None or size + own <= limit.bytes:
-        return None
-    return (
-        f"{what} does not fit: it takes {size:,} bytes, and this process {own:,} besides, but {limit.by} allows "
-        f"{limit.bytes:,}. The system will evict pages that are in use, and look-ups will wait for the disk. Allow "
-        f"{size + own:,} bytes and more, or leave out fields; {MORE}"
-    )
+class Footprint:
+    """The files that a version maps, sizes by name: whether they fit into memory, and can be locked there."""
 
+    _open: ClassVar[WeakValueDictionary[int, "Footprint"]] = WeakValueDictionary()
 
-def unlockable(what: str, size: int) -> str | None:
-    """Why files of `size` bytes are not even tried to be locked: the system would end processes to make room."""
-    why = misfit(what, size)
-    return why and f"{what} is not locked in memory. {why}"
+    def __init__(self, what: str, files: Mapping[str, int]) -> None:
+        self.what = what
+        self.files = files
+        self._told = False
+        self._open[id(self)] = self
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(self.files.values())
 
-def refused_lock(what: str, size: int, number: int) -> str:
-    """Why the system refused to lock files of `size` bytes, by the number of its error."""
-    most = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    if number in {errno.EPERM, errno.ENOMEM} and most != resource.RLIM_INFINITY:
+    def tell_misfit(self, level: int) -> None:
+        """Warn, once, at the line `level` calls up, where the files do not fit the memory that this process may use."""
+        if not self._told and (text := self._misfit()):
+            self._told = True
+            warn(text, level + 1)
+
+    def unlockable(self) -> str | None:
+        """Why it is not even tried to lock them: the system would end processes to make room."""
+        text = self._misfit()
+        return text and f"{self.what} is not locked in memory. {text}"
+
+    def refused_lock(self, number: int) -> str:
+        """Why the system refused to lock them, by the number of its error."""
+        most = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+        if number not in {errno.EPERM, errno.ENOMEM} or most == resource.RLIM_INFINITY:
+            why = f"the system refused ({errno.errorcode.get(number, number)})"
+        else:
+            why = (
+                f"it takes {self.bytes:,} bytes, but this process may lock {most:,} (RLIMIT_MEMLOCK). Raise that: "
+                "LimitMEMLOCK=infinity in a systemd unit, --ulimit memlock=-1 for docker run, ulimit -l in a shell; or "
+                "give it CAP_IPC_LOCK"
+            )
+        return f"{self.what} is not locked in memory: {why}. It is warm, and pages may be evicted; {MORE}"
+
+    def _misfit(self) -> str | None:
+        limit = memory_limit()
+        opened = [other.files for reference in self._open.valuerefs() if (other := reference())]
+        others = {name: size for files in opened for name, size in files.items() if name not in self.files}
+        beside = sum(others.values())
+        own = _anonymous() or 0
+        needed = self.bytes + beside + own
+        if limit is None or needed <= limit.bytes:
+            return None
+        also = f", other versions that this process has open {beside:,}" if beside else ""
         return (
-            f"{what} is not locked in memory: it takes {size:,} bytes, but this process may lock {most:,} "
-            "(RLIMIT_MEMLOCK). Raise that: LimitMEMLOCK=infinity in a systemd unit, --ulimit memlock=-1 for docker "
-            f"run, ulimit -l in a shell; or give it CAP_IPC_LOCK. It is warm, and pages may be evicted; {MORE}"
+            f"{self.what} does not fit: it takes {self.bytes:,} bytes{also}, and the process itself {own:,}, but "
+            f"{limit.by} allows {limit.bytes:,}. The system will evict pages that are in use, and look-ups will wait "
+            f"for the disk. Allow {needed:,} bytes and more, or leave out fields; {MORE}"
         )
-    return (
-        f"{what} is not locked in memory: the system refused ({errno.errorcode.get(number, number)}). It is warm, and "
-        f"pages may be evicted; {MORE}"
-    )
 
 
 def warn(text: str, level: int) -> None:

@@ -136,12 +136,13 @@ impl Map {
     }
 
     fn unreadable(&self, range: &Range<usize>, error: &std::io::Error) -> Error {
-        Error::Io(format!(
-            "{}: bytes {}..{} cannot be read ({error}): the disk fails, or somebody truncated the file; restore it from another copy of the store, or build again",
-            self.path.display(),
-            range.start,
-            range.end
-        ))
+        let why = if error.raw_os_error() == Some(libc::ENOMEM) {
+            "the system has no memory left for them"
+        } else {
+            "the disk fails, or somebody truncated the file; restore it from another copy of the store, or build again"
+        };
+        let path = self.path.display();
+        Error::Io(format!("{path}: bytes {}..{} cannot be read ({error}): {why}", range.start, range.end))
     }
 }
 
