@@ -293,7 +293,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Field:
-    """A field: `place` is where its value is, or its number in `values`, the table of interned ones."""
+    """A field: `place` is where its value is, or its number in `values`, the table of interned ones.
+
+    `printed` is where a reference has the keys it names once more, as they print.
+    """
 
     id: int
     name: str
@@ -304,6 +307,7 @@ class Field:
     item: Item | None
     reference: str | None
     target: str | None
+    printed: Var | None
     dangling: tuple[bytes, ...]
 
     @classmethod
@@ -312,6 +316,8 @@ class Field:
         refers, numeric = kind.name == "reference", not kind.is_bytes
         if ("reference" in described) != refers or ("item" in described) != (kind.is_list and numeric):
             raise described.damaged(f"does not have what a {described['type'].text()} has")
+        if "printed" in described and not refers:
+            raise described.damaged("has printed keys, and is no reference")
         places = {member for member in ("bits", "values", "var") if member in described}
         if places not in ([{"bits"}] if numeric and not kind.is_list else [{"bits", "values"}, {"var"}]):
             raise described.damaged(f"a {described['type'].text()} cannot be in {sorted(places)}")
@@ -325,6 +331,7 @@ class Field:
             item=Item.read(described["item"]) if "item" in described else None,
             reference=described["reference"]["name"].text() if refers else None,
             target=described["reference"]["type"].text() if refers else None,
+            printed=Var.read(described["printed"], fixed) if "printed" in described else None,
             dangling=read_table(described["dangling"], values) if "dangling" in described else (),
         )
 
@@ -333,6 +340,11 @@ class Field:
         if not self.type.is_list:
             return data
         return split_items(data) if self.item is None else self.item.split(data)
+
+
+    def parse_printed(self, data: bytes) -> Raw:
+        """The texts that printed keys are."""
+        return split_items(data) if self.type.is_list else data
 
 
 def read_table(described: Json, values: Section) -> tuple[bytes, ...]:

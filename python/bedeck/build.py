@@ -248,6 +248,7 @@ def _spec(name: str, type_: Type, resolved: ResolvedType, fields: list[dict[str,
         "key": {"field": resolved.key.name, "kind": resolved.kind},
         "fields": fields,
         "hot": [columns.get(hot, hot) for hot in type_.hot],
+        "printed": [hot for hot in type_.hot if hot in columns.values() and hot not in columns],
         "on_duplicate": type_.on_duplicate,
         "strict": type_.strict,
     }

@@ -218,7 +218,7 @@ class Table:
         self.fixed = directory["record"]["fixed"].integer(least=self.key.width)
         self.key_var = None if self.key.width else Var.read(directory["record"]["key"], self.fixed)
         self.fields = tuple(Field.read(field, self.fixed, sections["values"]) for field in directory["fields"].items())
-        places = [self.key_var, *(field.place for field in self.fields)]
+        places = [self.key_var, *(place for field in self.fields for place in (field.place, field.printed))]
         self.vars = sorted((place for place in places if isinstance(place, Var)), key=lambda var: var.order)
         self.check_records()
 
@@ -327,7 +327,10 @@ class Table:
                 case Through(field, plan):
                     return each(record.raw(field), lambda code: self.follow(field, code, plan, leaf))
                 case Field(target=str()):
-                    return each(record.raw(step), lambda code: self.resolve(step, code)[0])
+                    keys = each(record.raw(step), lambda code: self.resolve(step, code)[0])
+                    if step.printed is not None and keys != each(record.printed(step), TEXT.value):
+                        raise ValueError("has printed keys that are not those it refers to")
+                    return keys
                 case Field():
                     return each(record.raw(step), lambda raw: leaf(step.type, raw))
 
@@ -390,6 +393,9 @@ class Table:
         return [self.tables[name] for name in names]
 
 
+TEXT = Type("string")
+
+
 @dataclass(frozen=True)
 class Through:
     """A step of a plan that leads through a reference."""
@@ -450,6 +456,12 @@ class Record:
             case Number() as number:
                 place = number.read_from(self.section)
                 return place if field.values is None else field.parse(field.values[place])
+
+    def printed(self, field: Field) -> Raw:
+        """The keys that a reference names, as texts, where the record has those."""
+        if field.printed is None or self.raw(field) is None:
+            return None
+        return field.parse_printed(self.var_values[field.printed.order])
 
     def canonical(self) -> bytes:
         """Its canonical form, of which the digest is made."""

@@ -127,7 +127,8 @@ class Type:
     * ``references``: by the name that leads through them, which may be that of their own column but of no other.
     * ``uri``: how a key is written in full, as in ``spotify:track:{id}``, with the key's column in braces. Kept for
       lists of mixed types, which are not there yet: it has no effect.
-    * ``hot``: columns and references to place before others of their sort in the record, in this order.
+    * ``hot``: columns and references to place before others of their sort in the record, in this order. Where keys are
+      text, a reference's column has them stored there as they print, too, so that asking for them follows nothing.
     * ``on_duplicate``: of rows with the same key refuse all (``error``), or keep the ``first`` or ``last``.
     * ``strict``: refuse references to records that do not exist, instead of counting them.
 

@@ -45,7 +45,7 @@ namespace = "music"
 source = "tracks-*.parquet"
 key = "id"
 uri = "spotify:track:{{id}}"
-hot = ["title", "artists", "explicit"]
+hot = ["title", "artists", "explicit", "album_id"]
 [type.track.references]
 artists = {{ field = "artist_ids", type = "artist" }}
 album = {{ field = "album_id", type = "album" }}

@@ -20,6 +20,7 @@ pub struct Blob {
     heap: Range<usize>,
     values: Range<usize>,
     vars: Vec<Var>,
+    columns: Vec<Field>,
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -78,9 +79,11 @@ impl Blob {
             return Err(Error::Damaged("section records: shorter than its padding".into()));
         }
         let mut vars: Vec<Var> = directory.record.key.iter().copied().collect();
-        vars.extend(directory.fields.iter().filter_map(|f| f.var));
+        vars.extend(directory.fields.iter().flat_map(Field::vars));
         vars.sort_unstable_by_key(|var| var.order);
-        let blob = Self { map, directory, pilots, locator, records, heap, values, vars };
+        let printed = directory.fields.iter().filter_map(Field::as_printed);
+        let columns = directory.fields.iter().cloned().chain(printed).collect();
+        let blob = Self { map, directory, pilots, locator, records, heap, values, vars, columns };
         for field in &blob.directory.fields {
             for table in field.values.iter().chain(&field.dangling) {
                 blob.check_table(field, table)?;
@@ -139,6 +142,12 @@ impl Blob {
     /// The var values of a record, in order.
     pub fn vars(&self) -> &[Var] {
         &self.vars
+    }
+
+    /// What values are taken from: the fields, and behind them the printed keys of those references that have them.
+    #[inline(always)]
+    pub fn columns(&self) -> &[Field] {
+        &self.columns
     }
 
     /// Where the record with this ordinal lies.

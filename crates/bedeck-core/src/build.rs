@@ -201,6 +201,7 @@ impl Builder {
             spec: &input.spec,
             table: &tables[i],
             rosters: places[i].iter().map(|target| rosters[(*target)?].as_ref()).collect(),
+            printed: input.printed(&places[i], &tables),
             dictionaries: &input.dictionaries,
         });
         let subjects: Vec<Subject<'_>> = subjects.collect();
@@ -216,7 +217,7 @@ impl Builder {
         for (i, (input, subject)) in inputs.iter().zip(&subjects).enumerate() {
             let slots: Vec<Option<u64>> =
                 places[i].iter().map(|t| t.map(|t| tables[t].index.shape.total_slots())).collect();
-            let layout = plan(&input.spec, &tables[i].index.key, &input.dictionaries, &measured[i], &slots);
+            let layout = plan(&input.spec, &tables[i].index.key, &input.dictionaries, &measured[i], &slots, &subject.printed);
             let job = Job {
                 input,
                 subject,
@@ -477,6 +478,13 @@ fn epochs(inputs: &[Input], places: &[Vec<Option<usize>>], tables: &[Table], mea
 }
 
 impl Input {
+    /// For each field, whether its keys are kept as they print: numbers and bytes are not, they take more room so.
+    fn printed(&self, places: &[Option<usize>], tables: &[Table]) -> Vec<bool> {
+        let is_text = |target: usize| !matches!(tables[target].index.key.kind, KeyKind::Int | KeyKind::Bytes);
+        let fields = self.spec.fields.iter().zip(places);
+        fields.map(|(field, target)| target.is_some_and(is_text) && self.spec.printed.contains(&field.name)).collect()
+    }
+
     fn progress(&self, stage: &'static str, done: u32, table: &Table) -> Progress<'_> {
         Progress { type_name: &self.spec.name, stage, done: done.into(), of: table.index.shape.total_slots() }
     }
@@ -556,7 +564,7 @@ impl Job<'_> {
         let mut fields = plan.fields.clone();
         for (field, bytes) in fields.iter_mut().zip(field_bytes) {
             let packed = field.bits.map_or(0, |b| u64::from(b.bits))
-                + field.var.map_or(0, |v| u64::from(v.bits))
+                + field.vars().map(|v| u64::from(v.bits)).sum::<u64>()
                 + u64::from(field.null_bit.is_some());
             let tables: u64 = field.values.iter().chain(&field.dangling).map(|t| table_bytes(&plan.values, t)).sum();
             field.bytes = bytes + (records * packed).div_ceil(8) + tables;

@@ -73,7 +73,7 @@ fn output_type(version: &Version, node: &Node, output: &Output) -> DataType {
     let directory = version.types[node.type_place].blob.directory();
     let (child, item) = match output.from {
         From::Key => return key_type(&directory.key),
-        From::Field(i) => return field_type(&directory.fields[i].field_type),
+        From::Field(i) => return field_type(&version.types[node.type_place].blob.columns()[i].field_type),
         From::Keys(child) => {
             let target = version.types[node.children[child].node.type_place].blob.directory();
             (child, key_type(&target.key))
@@ -310,7 +310,7 @@ fn push(version: &Version, node: &Node, frame: &Frame, i: usize, columns: &mut [
     for (output, column) in node.outputs.iter().zip(columns) {
         match output.from {
             From::Key => column.key(&directory.key, record.key()?)?,
-            From::Field(field) => column.value(record.value(&directory.fields[field])?)?,
+            From::Field(field) => column.value(record.value(&blob.columns()[field])?)?,
             From::Keys(child) | From::Through(child) => {
                 let Some(places) = frame.links[child].of(i) else {
                     column.null();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::key::KeyKind;
-use crate::types::FieldType;
+use crate::types::{FieldType, Scalar};
 
 /// The first eight bytes of a blob.
 pub const MAGIC: [u8; 8] = *b"\x89BEDECK\n";
@@ -174,11 +174,37 @@ pub struct Field {
     /// The items of a list of fixed-width values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<Item>,
+    /// The keys that references name, as they print in JSON: text, or a list of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<Var>,
     /// The keys without a record that references name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dangling: Option<Table>,
     /// Bytes this field takes in the blob.
     pub bytes: u64,
+}
+
+impl Field {
+    /// Where the record has values of its own.
+    pub fn vars(&self) -> impl Iterator<Item = Var> {
+        self.var.into_iter().chain(self.printed)
+    }
+
+    /// The field of texts that the printed keys make.
+    pub fn as_printed(&self) -> Option<Self> {
+        let field_type = FieldType { list: self.field_type.list, scalar: Scalar::String };
+        self.printed.map(|var| Self {
+            field_type,
+            reference: None,
+            bits: None,
+            values: None,
+            var: Some(var),
+            item: None,
+            printed: None,
+            dangling: None,
+            ..self.clone()
+        })
+    }
 }
 
 /// The directory of a blob.
@@ -260,7 +286,7 @@ impl Directory {
             u64::from(offset) + u64::from(bits) <= fixed && (bits <= 56 || bits == 64 && offset.is_multiple_of(8))
         };
         let mut orders: Vec<u32> = Vec::new();
-        for var in self.record.key.iter().chain(self.fields.iter().filter_map(|f| f.var.as_ref())) {
+        for var in self.record.key.into_iter().chain(self.fields.iter().flat_map(Field::vars)) {
             if !fits(var.offset, var.bits) || var.bits > 31 || !(1..=8).contains(&var.unit) {
                 return wrong("a var value's length lies outside the fixed part");
             }
@@ -281,8 +307,9 @@ impl Directory {
                 && (field.values.is_some() || field.bits.is_none() || (numeric && !field.field_type.list))
                 && (field.var.is_none() || !numeric || field.field_type.list)
                 && field.item.is_some() == (field.field_type.list && numeric)
-                && field.reference.is_some() == (*scalar == crate::types::Scalar::Reference)
-                && field.dangling.is_some() == field.reference.is_some();
+                && field.reference.is_some() == (*scalar == Scalar::Reference)
+                && field.dangling.is_some() == field.reference.is_some()
+                && (field.printed.is_none() || field.reference.is_some());
             if !sound {
                 return wrong(&format!(
                     "field {:?}: its placement does not fit its type or the fixed part",

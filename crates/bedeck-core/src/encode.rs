@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::directory::{Field, Item, Var};
 use crate::key::KeyKind;
-use crate::measure::{INLINE, Subject};
+use crate::measure::{INLINE, Subject, print_keys};
 use crate::plan::Plan;
 use crate::record::write_varint;
 use crate::roster::DANGLING;
@@ -125,6 +125,9 @@ impl Encoder<'_> {
         if cursor.tag() == Tag::Null {
             self.null(start, field);
             return;
+        }
+        if let Some(var) = &field.printed {
+            print_keys(&field.field_type, kind, &mut cursor.clone(), &mut self.vars[var.order as usize]);
         }
         let Some((var, item)) = field.var.as_ref().zip(field.item.as_ref()) else {
             let code = self.code(place, kind, cursor.key(int));

@@ -27,9 +27,9 @@ pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out
     let directory = blob.directory();
     for output in &node.outputs {
         match (&output.form, output.from) {
-            (Form::Text, From::Field(field)) if !record.is_null(&directory.fields[field]) => {
+            (Form::Text, From::Field(field)) if !record.is_null(&blob.columns()[field]) => {
                 output.json_text.put(out);
-                let (tail, length) = record.text_tail(&directory.fields[field])?;
+                let (tail, length) = record.text_tail(&blob.columns()[field])?;
                 put(out, tail, length);
                 out.push(b'"');
                 continue;
@@ -55,7 +55,7 @@ pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out
             _ => output.json.put(out),
         }
         match output.from {
-            From::Field(field) => write_value(&directory.fields[field], record.value(&directory.fields[field])?, out),
+            From::Field(field) => write_value(&blob.columns()[field], record.value(&blob.columns()[field])?, out),
             From::Key => write_key(&directory.key, record.key()?, out),
             From::Keys(child) => write_links(node, frame, i, child, out, |at, out| {
                 match frame.links[child].named(version, node, child, at)? {

@@ -13,6 +13,7 @@ use crate::spec::TypeSpec;
 use crate::spill::{Pages, Spill};
 use crate::stats::Stats;
 use crate::table::{Placed, Table};
+use crate::text::escape;
 use crate::types::{FieldType, Scalar};
 
 /// Bytes a value may have and still lie in its record.
@@ -54,6 +55,8 @@ pub struct Column {
     pub nulls: u64,
     /// Lengths of values.
     pub lengths: Lengths,
+    /// Lengths of its printed keys, where those are kept.
+    pub printed: Lengths,
     /// Keys without a record, as text.
     pub dangling: BTreeSet<Box<[u8]>>,
     /// How often they are referred to.
@@ -107,6 +110,8 @@ pub struct Subject<'a> {
     pub table: &'a Table,
     /// The keys that each field refers to.
     pub rosters: Vec<Option<&'a Roster<'a>>>,
+    /// Whether printed keys are kept, for each field.
+    pub printed: Vec<bool>,
     /// The values of each field that rows have codes for.
     pub dictionaries: &'a [Values],
 }
@@ -139,6 +144,7 @@ impl Found {
             mine.stats.merge(&theirs.stats);
             mine.nulls += theirs.nulls;
             mine.lengths.merge(&theirs.lengths);
+            mine.printed.merge(&theirs.printed);
             mine.dangling.extend(theirs.dangling);
             mine.dangling_uses += theirs.dangling_uses;
             mine.dangling_first = mine.dangling_first.take().into_iter().chain(theirs.dangling_first).min();
@@ -165,6 +171,7 @@ struct Segment<'a> {
     found: Found,
     waiting: Vec<Waiting<'a>>,
     stored: Vec<u8>,
+    text: Vec<u8>,
     resolved: Vec<u32>,
     ordinals: Vec<[u8; 4]>,
 }
@@ -177,13 +184,14 @@ impl<'a> Segment<'a> {
             placed,
             waiting: Vec::new(),
             stored: Vec::new(),
+            text: Vec::new(),
             resolved: Vec::new(),
             ordinals: Vec::new(),
         }
     }
 
     fn measure(mut self, slots: Range<u32>) -> (Found, Vec<[u8; 4]>) {
-        let Subject { spec, table, rosters, dictionaries } = self.subject;
+        let Subject { spec, table, rosters, dictionaries, .. } = self.subject;
         let by_id = spec.by_id();
         let kind = table.index.key.kind;
         let mut canonical = Vec::new();
@@ -239,8 +247,14 @@ impl<'a> Segment<'a> {
         if cursor.tag() == Tag::Null {
             column.nulls += 1;
             column.lengths.note(0);
+            column.printed.note(0);
             row::write_tag(Tag::Null, canonical);
             return;
+        }
+        if self.subject.printed[place] {
+            self.text.clear();
+            print_keys(&self.subject.spec.fields[place].field_type, key.kind, &mut cursor.clone(), &mut self.text);
+            column.printed.note(self.text.len());
         }
         row::write_tag(Tag::Bytes, canonical);
         column.stats.present += 1;
@@ -306,6 +320,25 @@ impl<'a> Segment<'a> {
         }
         self.stored.clear();
     }
+}
+
+/// Appends the keys of a reference that is not null as the var value [`crate::directory::Field::printed`] has them.
+pub fn print_keys(field_type: &FieldType, kind: KeyKind, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) {
+    let mut buffer = [0; 36];
+    if !field_type.list {
+        escape(cursor.key(false).canonical(kind, &mut buffer), out);
+        return;
+    }
+    let mut text = Vec::new();
+    cursor.keys(false, |key| match key {
+        None => out.push(0),
+        Some(key) => {
+            text.clear();
+            escape(key.canonical(kind, &mut buffer), &mut text);
+            write_varint(text.len() as u64 + 1, out);
+            out.extend_from_slice(&text);
+        }
+    });
 }
 
 /// The length of a value as a var value: items of a fixed-width list, bytes of anything else that is not a number.

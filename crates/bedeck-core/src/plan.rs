@@ -29,7 +29,7 @@ pub struct Plan {
 impl Plan {
     /// The var values of a record in order, with the places of their fields; the key has none.
     pub fn vars(&self) -> Vec<(Var, Option<usize>)> {
-        let of_fields = self.fields.iter().enumerate().filter_map(|(i, field)| Some((field.var?, Some(i))));
+        let of_fields = self.fields.iter().enumerate().flat_map(|(i, field)| field.vars().map(move |var| (var, Some(i))));
         let mut vars: Vec<_> = self.record.key.map(|var| (var, None)).into_iter().chain(of_fields).collect();
         vars.sort_unstable_by_key(|(var, _)| var.order);
         vars
@@ -49,13 +49,15 @@ impl Packer {
     }
 }
 
-/// Plans a type. `slots` has, for each field that is a reference, the slots of the type it points into.
+/// Plans a type. `slots` has, for each field that is a reference, the slots of the type it points into; `printed`, whether
+/// its keys are kept as they print.
 pub fn plan(
     spec: &TypeSpec,
     key: &KeySpec,
     dictionaries: &[Values],
     measured: &Measured,
     slots: &[Option<u64>],
+    printed: &[bool],
 ) -> Plan {
     let mut values = Vec::new();
     let mut places = Vec::new();
@@ -90,6 +92,7 @@ pub fn plan(
             (table, places)
         });
         let table = interned.as_ref().map(|(table, _)| *table);
+        let keys = printed[i].then(|| var(&column.printed, None));
         let (bits, var) = match (table, field.field_type.list || scalar.is_bytes()) {
             (Some(table), _) => {
                 (Some(Bits { offset: 0, bits: bits_for(table.count - 1), base: Base::default() }), None)
@@ -111,6 +114,7 @@ pub fn plan(
             values: table,
             var,
             item,
+            printed: keys,
             dangling: missing,
             bytes: 0,
         });
@@ -156,13 +160,16 @@ fn place(spec: &TypeSpec, key: &KeySpec, fields: &mut [Field], key_lengths: &Len
         let var = var(key_lengths, None);
         Var { order: next_order(), offset: packer.take(var.bits), ..var }
     });
-    for references in [true, false] {
-        for &i in &order {
-            if fields[i].reference.is_some() == references
-                && let Some(var) = &mut fields[i].var
-            {
-                var.order = next_order();
-            }
+    for &i in &order {
+        if let (Some(var), true) = (&mut fields[i].var, fields[i].reference.is_some()) {
+            var.order = next_order();
+        }
+    }
+    for &i in &order {
+        let field = &mut fields[i];
+        let text = if field.reference.is_some() { &mut field.printed } else { &mut field.var };
+        if let Some(var) = text {
+            var.order = next_order();
         }
     }
     for &i in &order {
@@ -173,7 +180,7 @@ fn place(spec: &TypeSpec, key: &KeySpec, fields: &mut [Field], key_lengths: &Len
         if let Some(bits) = field.bits.as_mut().filter(|b| b.bits < 64) {
             bits.offset = packer.take(bits.bits);
         }
-        if let Some(var) = &mut field.var {
+        for var in field.var.iter_mut().chain(&mut field.printed) {
             var.offset = packer.take(var.bits);
         }
     }

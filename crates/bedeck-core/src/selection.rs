@@ -15,7 +15,7 @@ const DEEPEST: usize = 64;
 pub enum From {
     /// The record's key.
     Key,
-    /// A field of the record, by its place in the directory.
+    /// A field of the record, or the printed keys of one, by its place in [`crate::blob::Blob::columns`].
     Field(usize),
     /// The keys a reference names: of the child at this place.
     Keys(usize),
@@ -142,9 +142,15 @@ impl Node {
             let from = if path == directory.key.field {
                 From::Key
             } else if let Some(i) = directory.fields.iter().position(|f| f.name == path) {
-                match of_type.targets[i] {
-                    Some(target) => From::Keys(self.child(i, directory.fields[i].field_type.list, target)),
-                    None => From::Field(i),
+                let fields = directory.fields.len();
+                let printed = directory.fields[i].printed.and_then(|_| {
+                    let columns = &of_type.blob.columns()[fields..];
+                    columns.iter().position(|column| column.id == directory.fields[i].id)
+                });
+                match (of_type.targets[i], printed) {
+                    (_, Some(place)) => From::Field(fields + place),
+                    (Some(target), None) => From::Keys(self.child(i, directory.fields[i].field_type.list, target)),
+                    (None, None) => From::Field(i),
                 }
             } else if let Some(reference) =
                 directory.fields.iter().filter_map(|f| f.reference.as_ref()).find(|r| r.name == path)
@@ -195,7 +201,7 @@ impl Node {
     }
 
     fn finish(&mut self, version: &Version) {
-        let fields = &version.types[self.type_place].blob.directory().fields;
+        let fields = version.types[self.type_place].blob.columns();
         for (i, output) in self.outputs.iter_mut().enumerate() {
             let mut json = if i == 0 { b"{\"".to_vec() } else { b",\"".to_vec() };
             escape(output.name.as_bytes(), &mut json);

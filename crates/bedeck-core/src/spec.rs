@@ -19,6 +19,9 @@ pub struct TypeSpec {
     /// Fields to keep first in the record, after references.
     #[serde(default)]
     pub hot: Vec<String>,
+    /// References whose keys are kept in the record as they print, where they print as text.
+    #[serde(default)]
+    pub printed: Vec<String>,
     /// What to do with a key that comes twice.
     #[serde(default)]
     pub on_duplicate: OnDuplicate,

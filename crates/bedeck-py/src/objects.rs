@@ -28,7 +28,7 @@ pub struct Shape {
 impl Shape {
     /// Prepares a compiled node.
     pub fn new(py: Python<'_>, version: &Version, node: &Node) -> PyResult<Self> {
-        let fields = &version.types[node.type_place].blob.directory().fields;
+        let fields = version.types[node.type_place].blob.columns();
         let zone = |from: &From| match from {
             From::Field(i) => match &fields[*i].field_type.scalar {
                 Scalar::Timestamp(_, Some(name)) => time_zone(py, name).map(Some),
@@ -100,7 +100,7 @@ impl<'a> Level<'a> {
             From::Key => key(py, &directory.key, record.key().or_raise(py)?)
                 .map_err(|error| self.unsound(py, &directory.key.field, error)),
             From::Field(field) => {
-                let field = &directory.fields[field];
+                let field = &self.version.types[self.node.type_place].blob.columns()[field];
                 let zone = self.shape.zones[place].as_ref();
                 value(py, &field.field_type.scalar, zone, record.value(field).or_raise(py)?)
                     .map_err(|error| self.unsound(py, &field.name, error))
