@@ -217,7 +217,8 @@ impl Builder {
         for (i, (input, subject)) in inputs.iter().zip(&subjects).enumerate() {
             let slots: Vec<Option<u64>> =
                 places[i].iter().map(|t| t.map(|t| tables[t].index.shape.total_slots())).collect();
-            let layout = plan(&input.spec, &tables[i].index.key, &input.dictionaries, &measured[i], &slots, &subject.printed);
+            let layout =
+                plan(&input.spec, &tables[i].index.key, &input.dictionaries, &measured[i], &slots, &subject.printed);
             let job = Job {
                 input,
                 subject,

@@ -6,9 +6,10 @@ use std::time::Instant;
 use crate::blob::Blob;
 use crate::error::Error;
 use crate::gather::Frame;
-use crate::json;
+use crate::json::{Page, write_record};
 use crate::lookup::{BATCH, Keys};
 use crate::selection::Node;
+use crate::sink::Sink;
 use crate::version::Version;
 
 /// What becomes of a key that is not in the catalogue.
@@ -96,26 +97,27 @@ fn slices<E: From<Stop>>(
     Ok(())
 }
 
-/// Decorates `keys` as one JSON array, appended to `out`.
+/// Decorates `keys` as one JSON array, appended to `sink`.
 pub fn decorate_json(
     version: &Version,
     node: &Node,
     keys: &Keys<'_>,
     missing: Missing,
     deadline: Option<Instant>,
-    out: &mut Vec<u8>,
+    sink: &mut Sink,
 ) -> std::result::Result<(), Stop> {
-    out.push(b'[');
-    let first = out.len();
+    sink.write(|room, _| room.byte(b'['))?;
+    let mut first = true;
     decorate(version, node, keys, missing, deadline, |_, frame| {
+        let page = Page { version, node, frame };
         for i in 0..frame.spans.len() {
-            if out.len() > first {
-                out.push(b',');
-            }
-            json::write_record(version, node, frame, i, out)?;
+            sink.write(|room, scratch| {
+                let room = if first { room } else { room.byte(b',')? };
+                write_record(page, i, room, scratch)
+            })?;
+            first = false;
         }
         Ok::<(), Stop>(())
     })?;
-    out.push(b']');
-    Ok(())
+    Ok(sink.write(|room, _| room.byte(b']'))?)
 }

@@ -4,111 +4,128 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::directory::{Field, KeySpec};
-use crate::error::Result;
 use crate::gather::{Frame, Named};
 use crate::key::{KeyKind, print_base62, print_uuid};
 use crate::record::Value;
 use crate::selection::{Form, From, Node};
-use crate::sink::{put, put_number, put_signed};
+use crate::sink::{Room, STRIDE, Written};
 use crate::text::escape;
 use crate::time::{write_date, write_instant};
 use crate::types::Scalar;
 use crate::version::Version;
 
-/// Appends record `i` of `frame` as an object, or `null` where there is none.
-pub fn write_record(version: &Version, node: &Node, frame: &Frame, i: usize, out: &mut Vec<u8>) -> Result<()> {
+/// Where records are rendered from: a level of a selection and its records.
+#[derive(Clone, Copy)]
+pub struct Page<'a> {
+    /// The version.
+    pub version: &'a Version,
+    /// The level.
+    pub node: &'a Node,
+    /// Its records.
+    pub frame: &'a Frame,
+}
+
+/// Appends record `i` of a page as an object, or `null` where there is none.
+pub fn write_record<'r>(page: Page<'_>, i: usize, mut room: Room<'r>, scratch: &mut Vec<u8>) -> Written<'r> {
+    let Page { version, node, frame } = page;
     let span = frame.spans[i];
     if span.is_missing() {
-        out.extend_from_slice(b"null");
-        return Ok(());
+        return room.bytes(b"null");
     }
     let blob = &version.types[node.type_place].blob;
     let record = blob.record(span)?;
-    let directory = blob.directory();
+    let columns = blob.columns();
     for output in &node.outputs {
         match (&output.form, output.from) {
-            (Form::Text, From::Field(field)) if !record.is_null(&blob.columns()[field]) => {
-                output.json_text.put(out);
-                let (tail, length) = record.text_tail(&blob.columns()[field])?;
-                put(out, tail, length);
-                out.push(b'"');
+            (Form::Text, From::Field(field)) if !record.is_null(&columns[field]) => {
+                room = output.json_text.put(room)?;
+                let (tail, length) = record.text_tail(&columns[field])?;
+                room = room.put(tail, length)?.byte(b'"')?;
                 continue;
             }
             (Form::Number { bits, signed, null_bit }, _) => {
-                output.json.put(out);
-                match record.number_unless(*null_bit, bits) {
-                    None => out.extend_from_slice(b"null"),
-                    Some(number) if *signed => put_signed(out, number as i64),
-                    Some(number) => put_number(out, number),
-                }
+                room = output.json.put(room)?;
+                room = match record.number_unless(*null_bit, bits) {
+                    None => room.bytes(b"null")?,
+                    Some(number) if *signed => room.signed(number as i64)?,
+                    Some(number) => room.number(number)?,
+                };
                 continue;
             }
             (Form::Bool { bits, null_bit }, _) => {
-                output.json.put(out);
-                match record.number_unless(*null_bit, bits) {
-                    None => out.extend_from_slice(b"null"),
-                    Some(0) => out.extend_from_slice(b"false"),
-                    Some(_) => out.extend_from_slice(b"true"),
-                }
+                room = output.json.put(room)?;
+                room = match record.number_unless(*null_bit, bits) {
+                    None => room.bytes(b"null")?,
+                    Some(0) => room.bytes(b"false")?,
+                    Some(_) => room.bytes(b"true")?,
+                };
                 continue;
             }
-            _ => output.json.put(out),
+            _ => room = output.json.put(room)?,
         }
-        match output.from {
-            From::Field(field) => write_value(&blob.columns()[field], record.value(&blob.columns()[field])?, out),
-            From::Key => write_key(&directory.key, record.key()?, out),
-            From::Keys(child) => write_links(node, frame, i, child, out, |at, out| {
+        room = match output.from {
+            From::Field(field) => {
+                scratch.clear();
+                write_value(&columns[field], record.value(&columns[field])?, scratch);
+                room.bytes(scratch)?
+            }
+            From::Key => put_key(&blob.directory().key, record.key()?, room, scratch)?,
+            From::Keys(child) => put_links(page, i, child, room, |at, room| {
                 match frame.links[child].named(version, node, child, at)? {
-                    (_, Named::Nothing) => out.extend_from_slice(b"null"),
-                    (spec, Named::Stored(stored)) => write_key(spec, stored, out),
-                    (_, Named::Text(text)) => write_text(text, out),
+                    (_, Named::Nothing) => room.bytes(b"null"),
+                    (spec, Named::Stored(stored)) => put_key(spec, stored, room, scratch),
+                    (_, Named::Text(text)) => {
+                        scratch.clear();
+                        write_text(text, scratch);
+                        room.bytes(scratch)
+                    }
                 }
-                Ok(())
             })?,
             From::Through(child) => {
-                let next = &node.children[child].node;
-                write_links(node, frame, i, child, out, |at, out| {
-                    write_record(version, next, &frame.links[child].frame, at, out)
-                })?;
-            }
-        }
-    }
-    out.extend_from_slice(if node.outputs.is_empty() { b"{}" } else { b"}" });
-    Ok(())
-}
-
-#[inline(always)]
-fn write_links(
-    node: &Node,
-    frame: &Frame,
-    i: usize,
-    child: usize,
-    out: &mut Vec<u8>,
-    mut each: impl FnMut(usize, &mut Vec<u8>) -> Result<()>,
-) -> Result<()> {
-    let Some(mut places) = frame.links[child].of(i) else {
-        out.extend_from_slice(b"null");
-        return Ok(());
-    };
-    if !node.children[child].list {
-        return match places.next() {
-            Some(at) => each(at, out),
-            None => {
-                out.extend_from_slice(b"null");
-                Ok(())
+                let next = Page { version, node: &node.children[child].node, frame: &frame.links[child].frame };
+                put_links(page, i, child, room, |at, room| write_record(next, at, room, scratch))?
             }
         };
     }
-    out.push(b'[');
+    if node.outputs.is_empty() { room.bytes(b"{}") } else { room.byte(b'}') }
+}
+
+#[inline(always)]
+fn put_links<'r>(
+    page: Page<'_>,
+    i: usize,
+    child: usize,
+    mut room: Room<'r>,
+    mut each: impl FnMut(usize, Room<'r>) -> Written<'r>,
+) -> Written<'r> {
+    let Some(mut places) = page.frame.links[child].of(i) else { return room.bytes(b"null") };
+    if !page.node.children[child].list {
+        return match places.next() {
+            Some(at) => each(at, room),
+            None => room.bytes(b"null"),
+        };
+    }
+    room = room.byte(b'[')?;
     let first = places.start;
     for at in places {
         if at > first {
-            out.push(b',');
+            room = room.byte(b',')?;
         }
-        each(at, out)?;
+        room = each(at, room)?;
     }
-    out.push(b']');
-    Ok(())
+    room.byte(b']')
+}
+
+#[inline(always)]
+fn put_key<'r>(spec: &KeySpec, stored: &[u8], room: Room<'r>, scratch: &mut Vec<u8>) -> Written<'r> {
+    if let (KeyKind::Base62, Some(key)) = (spec.kind, stored.first_chunk::<16>()) {
+        let mut quoted = [b'"'; STRIDE];
+        quoted[1..23].copy_from_slice(&print_base62(u128::from_be_bytes(*key)));
+        return room.put(&quoted, 24);
+    }
+    scratch.clear();
+    write_key(spec, stored, scratch);
+    room.bytes(scratch)
 }
 
 /// Appends a stored key as it is printed: an integer as a number, bytes in base64, all others as text.
@@ -122,12 +139,18 @@ pub fn write_key(spec: &KeySpec, stored: &[u8], out: &mut Vec<u8>) {
         }
         (KeyKind::Uuid, Some(key), _) => write_plain(&print_uuid(u128::from_be_bytes(*key)), out),
         (KeyKind::Int, _, Some(key)) if spec.signed => {
-            put_signed(out, i64::from_le_bytes(*key));
+            write_number(out, i64::from_le_bytes(*key));
         }
-        (KeyKind::Int, _, Some(key)) => put_number(out, u64::from_le_bytes(*key)),
+        (KeyKind::Int, _, Some(key)) => write_number(out, u64::from_le_bytes(*key)),
         (KeyKind::Bytes, _, _) => write_base64(stored, out),
         _ => write_text(stored, out),
     }
+}
+
+fn write_number(out: &mut Vec<u8>, number: impl std::fmt::Display) {
+    use std::io::Write;
+    // Writing to memory cannot fail.
+    let _ = write!(out, "{number}");
 }
 
 #[inline(always)]
@@ -159,8 +182,8 @@ fn write_value(field: &Field, value: Value<'_>, out: &mut Vec<u8>) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(n) => put_signed(out, n),
-        Value::UInt(n) => put_number(out, n),
+        Value::Int(n) => write_number(out, n),
+        Value::UInt(n) => write_number(out, n),
         Value::Float32(x) if x.is_finite() => out.extend_from_slice(ryu::Buffer::new().format_finite(x).as_bytes()),
         Value::Float64(x) if x.is_finite() => out.extend_from_slice(ryu::Buffer::new().format_finite(x).as_bytes()),
         Value::Float32(_) | Value::Float64(_) => out.extend_from_slice(b"null"),

@@ -30,7 +30,7 @@ mod roster;
 mod row;
 mod rows;
 pub mod selection;
-mod sink;
+pub mod sink;
 pub mod spec;
 mod spill;
 mod stats;

@@ -29,7 +29,8 @@ pub struct Plan {
 impl Plan {
     /// The var values of a record in order, with the places of their fields; the key has none.
     pub fn vars(&self) -> Vec<(Var, Option<usize>)> {
-        let of_fields = self.fields.iter().enumerate().flat_map(|(i, field)| field.vars().map(move |var| (var, Some(i))));
+        let of_fields =
+            self.fields.iter().enumerate().flat_map(|(i, field)| field.vars().map(move |var| (var, Some(i))));
         let mut vars: Vec<_> = self.record.key.map(|var| (var, None)).into_iter().chain(of_fields).collect();
         vars.sort_unstable_by_key(|(var, _)| var.order);
         vars

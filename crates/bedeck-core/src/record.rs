@@ -120,7 +120,7 @@ impl<'a> Record<'a> {
             return Err(self.blob.damaged("records", "a value reaches past its record"));
         }
         if pointed {
-            let bytes = self.pointed(&self.bytes[at as usize..end as usize])?;
+            let bytes = in_heap(self.blob, &self.bytes[at as usize..end as usize])?;
             return Ok((bytes, bytes.len()));
         }
         Ok((&self.bytes[at as usize..], length as usize))
@@ -144,21 +144,6 @@ impl<'a> Record<'a> {
         } else {
             (length.saturating_mul(u32::from(var.unit)), false)
         }
-    }
-
-    #[cold]
-    fn pointed(&self, pointer: &[u8]) -> Result<&'a [u8]> {
-        let parts = pointer.first_chunk::<8>().zip(pointer.last_chunk::<4>());
-        let range = parts.and_then(|(offset, length)| {
-            let start = usize::try_from(u64::from_le_bytes(*offset)).ok()?;
-            Some(start..start.checked_add(u32::from_le_bytes(*length) as usize)?)
-        });
-        if range.as_ref().is_some_and(|range| range.len() > MAX_VALUE) {
-            return Err(self.blob.damaged("records", "a value of more than 2^31 - 1 bytes"));
-        }
-        range
-            .and_then(|range| self.blob.heap().get(range))
-            .ok_or_else(|| self.blob.damaged("heap", "a value lies outside it"))
     }
 
     /// The bytes of a field that holds bytes or a list: interned or its own.
@@ -221,6 +206,20 @@ impl<'a> Record<'a> {
         }
         Ok(true)
     }
+}
+
+/// The value that a pointer leads to. Not of the record: a reference to it would keep all of it in memory.
+#[cold]
+fn in_heap<'a>(blob: &'a Blob, pointer: &[u8]) -> Result<&'a [u8]> {
+    let parts = pointer.first_chunk::<8>().zip(pointer.last_chunk::<4>());
+    let range = parts.and_then(|(offset, length)| {
+        let start = usize::try_from(u64::from_le_bytes(*offset)).ok()?;
+        Some(start..start.checked_add(u32::from_le_bytes(*length) as usize)?)
+    });
+    if range.as_ref().is_some_and(|range| range.len() > MAX_VALUE) {
+        return Err(blob.damaged("records", "a value of more than 2^31 - 1 bytes"));
+    }
+    range.and_then(|range| blob.heap().get(range)).ok_or_else(|| blob.damaged("heap", "a value lies outside it"))
 }
 
 #[inline(always)]

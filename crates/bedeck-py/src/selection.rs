@@ -9,6 +9,7 @@ use bedeck_core::decorate::{self, Missing, Stop};
 use bedeck_core::gather::Frame;
 use bedeck_core::locator::Span;
 use bedeck_core::selection::Node;
+use bedeck_core::sink::Sink;
 use bedeck_core::version::Version;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -65,7 +66,7 @@ const DETACH_FROM: usize = 256;
 const KEPT: usize = 1 << 20;
 
 thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static BUFFER: Cell<Sink> = Cell::default();
 }
 
 fn missing_from(name: &str) -> PyResult<Missing> {
@@ -177,7 +178,7 @@ impl Compiled {
             })
         };
         let done = if keys.len() >= DETACH_FROM { py.detach(render) } else { render() };
-        let answer = done.map(|()| PyBytes::new(py, &json)).map_err(|stop| self.stopped(py, ids, stop));
+        let answer = done.map(|()| PyBytes::new(py, json.written())).map_err(|stop| self.stopped(py, ids, stop));
         if json.capacity() <= KEPT {
             BUFFER.set(json);
         }
