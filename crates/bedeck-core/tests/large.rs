@@ -14,13 +14,12 @@ use bedeck_core::record::Value;
 use serde_json::json;
 
 const KEYS: u64 = 256_000_000;
-const PART_KEYS: u64 = 100_000;
 const SLOTS: u64 = (1 << 32) - 2;
 const MAX_VALUE: u32 = (1 << 31) - 1;
 
 /// Shapes of 256 million keys, of a little more than 2^28, and of as many slots as there can be.
 fn shapes() -> [Shape; 4] {
-    let of = |keys: u64| Shape::new(7, Shape::parts_for(keys), PART_KEYS + 2_000);
+    let of = |keys: u64| Shape::new(7, Shape::parts_for(keys), keys / Shape::parts_for(keys) + 2_000);
     let most = Shape { seed: 1, parts: 2, buckets: 1 << 29, slots: SLOTS / 2 };
     [of(KEYS), of((1 << 28) + 1), most, Shape { parts: SLOTS / 6, buckets: 3, slots: 6, ..most }]
 }
