@@ -62,10 +62,12 @@ def run(data: Data, plan: Plan) -> Run:
     for rival in plan.rivals:
         if rival.missing:
             skipped[rival.key] = f"not installed: {', '.join(rival.missing)}"
+            say(f"{rival.key} is left out, {skipped[rival.key]}")
             continue
         peer = rival.peer()
         if reason := _too_many(peer, data.tracks):
             skipped[peer.name] = reason
+            say(f"{peer.name} is left out: {reason}")
             continue
         abouts[peer.name] = peer.about
         jobs = [job for job in plan.jobs if job in peer.jobs]

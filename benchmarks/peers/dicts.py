@@ -142,5 +142,7 @@ def _rows(data: Data) -> Iterator[tuple[Any, ...]]:
 
 
 def _fragment(fragments: dict[bytes, orjson.Fragment], artists: list[dict[str, str] | None]) -> orjson.Fragment:
-    text = orjson.dumps(artists)
-    return fragments.setdefault(text, orjson.Fragment(bytes(memoryview(text))))
+    text = bytes(
+        memoryview(orjson.dumps(artists))
+    )  # of its exact size: orjson leaves its growth buffer in what it gives
+    return fragments.setdefault(text, orjson.Fragment(text))

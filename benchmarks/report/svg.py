@@ -10,7 +10,7 @@ __all__ = ["Bar", "Point", "bars", "lines"]
 Point = tuple[float, float]
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 860, 250, 90, 56, 24
-_HEIGHT, _BOTTOM = 420, 44
+_HEIGHT, _BOTTOM = 440, 44
 _OURS, _THEIRS, _GRID, _TEXT = "#00704a", "#8a97a6", "#dde2e7", "#1f2933"
 _COLOURS = ("#b5503c", "#3a6ea5", "#a07c1c", "#7a4d9b", "#2e8b99", "#9b4d6f", "#5c7d2b", "#666666")
 _LABEL = 13  # the least height between two labels
@@ -43,7 +43,7 @@ def bars(title: str, unit: str, entries: Sequence[Bar]) -> str:
             end = scale.at(entry.above)
             parts.append(_line(x, y + 10, end, y + 10, colour, 2))
         parts.append(_text(end + 6, y + 14, _number(entry.value), "start", bold=entry.ours))
-    return _page(f"{title}, {unit}", height, parts)
+    return _page(f"{title}, {unit} (logarithmic)", height, parts)
 
 
 def lines(title: str, axis: str, series: Mapping[str, Sequence[Point]]) -> str:
@@ -62,11 +62,24 @@ def lines(title: str, axis: str, series: Mapping[str, Sequence[Point]]) -> str:
         wide = 3 if place == 0 else 1.5
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{wide}"/>')
         labels.append((up.at(line[-1][1]), name, colour))
-    below = 0.0
-    for y, name, colour in sorted(labels):
-        below = max(y + 4, below + _LABEL)
-        parts.append(_text(_WIDTH - _NAMES + 8, below, name, "start", colour))
+    names = sorted(labels)
+    parts += [
+        _text(_WIDTH - _NAMES + 8, y + 4, name, "start", colour)
+        for y, (_, name, colour) in zip(_apart([y for y, _, _ in names]), names, strict=True)
+    ]
     return _page(title, _HEIGHT, parts)
+
+
+def _apart(places: list[float]) -> list[float]:
+    """Move places, sorted, as far as labels need room: down from where they are, and up again from the lower end."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + _LABEL) if moved else place)
+    lowest = float(_HEIGHT - _BOTTOM)
+    for number in range(len(moved) - 1, -1, -1):
+        moved[number] = min(moved[number], lowest)
+        lowest = moved[number] - _LABEL
+    return moved
 
 
 class _Scale:
