@@ -26,7 +26,7 @@ def _options() -> Namespace:
     add("--peers", type=_among(keys), default=keys, help="the peers to compare with, or none", metavar="KEY,...")
     add("--jobs", type=_among(names), default=names, help="the forms of answer to compare", metavar="NAME,...")
     add("--lists", type=int, default=10_000, help="lists timed in the main case of each contest, at the most")
-    add("--seconds", type=float, default=8, help="seconds to time each contest, at the most")
+    add("--seconds", type=float, default=6, help="seconds to time each contest, at the most")
     add("--records", type=int, default=RECORDS, help="records for the look-up alone, in the first run; 0: leave it out")
     add("--rebuild", action="store_true", help="build bedeck's store anew, even if this version has built it before")
     add("--render", action="store_true", help="measure nothing: report what the last runs of these sizes have kept")

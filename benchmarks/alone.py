@@ -60,10 +60,11 @@ def observe(data: Data, lists: int, others: int) -> Alone:
         LAZY: card.records,
         LOOKUP: nothing.decorate_json,
     }
+    texts = {case: _texts(data, case, lists if case == MAIN else others) for case in CASES}
     turns = {
-        (form, case): (answer, Lists(data).of(case, lists if case == MAIN else others, seed=6))
+        (form, case): (answer, texts[case][place])
         for case in CASES
-        for form, answer in answers.items()
+        for place, (form, answer) in enumerate(answers.items())
     }
     subject.warm()
     times = {name: _timed(turn) for name, turn in turns.items()}
@@ -84,6 +85,14 @@ def _timed(turn: tuple[Answer, list[str]]) -> Times:
     answer, texts = turn
     take_turns({"warm-up": (answer, texts[: max(1, len(texts) // 10)])})
     return take_turns({"timed": turn})["timed"]
+
+
+def _texts(data: Data, case: Case, count: int) -> list[list[str]]:
+    # Lists for each form: of the main case the same, they name more tracks than a cache holds; of the others its own.
+    if case == MAIN:
+        return [Lists(data).of(case, count, seed=6)] * len(FORMS)
+    texts = Lists(data).of(case, count * len(FORMS), seed=6)
+    return [texts[place :: len(FORMS)] for place in range(len(FORMS))]
 
 
 def _settle(store: Path) -> None:

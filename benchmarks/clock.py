@@ -15,7 +15,7 @@ __all__ = ["Times", "affordable", "overhead", "rate", "seconds", "take_turns"]
 K = TypeVar("K", bound=Hashable)
 
 _SPANS = 5
-_LEAST_CALLS = 20
+_LEAST_CALLS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def take_turns(contestants: Mapping[K, tuple[Answer, Sequence[str]]]) -> dict[K,
 
 
 def affordable(answer: Answer, lists: Sequence[str], limit: float) -> int:
-    """How many of these lists are answered in about so many seconds: 20 at least, all at most. Tries some of them."""
+    """How many of these lists are answered in about so many seconds: 10 at least, all at most. Tries some of them."""
     start = perf_counter()
     for done, text in enumerate(lists, 1):
         answer(text.split(" "))

@@ -35,7 +35,7 @@ def _figures(run: Run) -> Iterator[Loss]:
     for contest in run.contests:
         for what, theirs, ours in _speeds(contest):
             yield Loss(f"{contest.job.title}, {what}, us", contest.peer, theirs, ours)
-    for contest in run.contests:
+    for contest in {contest.peer: contest for contest in reversed(run.contests)}.values():
         for what, theirs, ours in _costs(run, contest):
             yield Loss(what, contest.peer, theirs, ours)
     for name, pair in run.pairs.items():

@@ -98,8 +98,7 @@ def _serve(peer: type[Peer], data: Data, seconds: float, number: int, line: "_Li
     line.meet()
     with load(peer, JSON, data) as (loaded, _, _):
         answer = loaded.answer(JSON)
-        for ids in lists:
-            answer(ids)
+        rate(answer, lists, seconds)
         line.meet()
         alone = rate(answer, lists, seconds) if number == 0 else 0.0
         line.meet()

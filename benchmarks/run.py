@@ -106,7 +106,7 @@ def run(data: Data, plan: Plan) -> Run:
 def _lists(data: Data, effort: Effort) -> None:
     lists = Lists(data)
     for case in CASES:
-        for seed in (2, 3, 6):
+        for seed in (2, 3):
             lists.of(case, effort.lists if case == MAIN else effort.others, seed)
 
 

@@ -16,6 +16,8 @@ from benchmarks.peers.sorted import SortedTable, tracks
 
 __all__ = ["DuckDb"]
 
+_QUIET = "SET enable_progress_bar = false"
+
 
 class DuckDb(Peer):
     """A table of tracks."""
@@ -29,6 +31,7 @@ class DuckDb(Peer):
 
     def __init__(self, data: Data, job: Job) -> None:  # noqa: ARG002 - it answers all
         self._connection = duckdb.connect(str(_file(data)), read_only=True, config={"threads": 1})
+        self._connection.execute(_QUIET)
 
     @classmethod
     def prepare(cls, data: Data, job: Job) -> list[Path]:  # noqa: ARG003 - one file answers all
@@ -59,6 +62,7 @@ def _write(source: Path, path: Path) -> None:
     del columns["hash"]
     table = pa.table(columns)
     with duckdb.connect(str(path)) as connection:
+        connection.execute(_QUIET)
         connection.register("source", table)
         connection.execute("CREATE TABLE track AS SELECT * FROM source ORDER BY id")
         connection.execute("ALTER TABLE track ADD PRIMARY KEY (id)")

@@ -48,8 +48,12 @@ class Redis(Finished):
     def running(cls, data: Data, job: Job) -> Iterator[int | None]:
         """Start the server with what it saved; stop that process at the end."""
         with _server(_dump(data, job)) as (process, socket):
-            _socket(data, job).write_text(str(socket), "utf-8")
-            yield process
+            note = _socket(data, job)
+            note.write_text(str(socket), "utf-8")
+            try:
+                yield process
+            finally:
+                note.unlink()
 
     def bodies(self, ids: list[str]) -> list[bytes]:
         """One round trip a list."""
