@@ -1,5 +1,6 @@
 """`python -m benchmarks`: measure, and write the report."""
 
+import shutil
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ def _options() -> Namespace:
     add("--seconds", type=float, default=6, help="seconds to time each contest, at the most")
     add("--records", type=int, default=RECORDS, help="records for the look-up alone, in the first run; 0: leave it out")
     add("--rebuild", action="store_true", help="build bedeck's store anew, even if this version has built it before")
+    add("--discard", action="store_true", help="after each run remove what peers serve from: 3 GB a million tracks")
     add("--render", action="store_true", help="measure nothing: report what the last runs of these sizes have kept")
     add("--data", type=Path, default=_HERE / ".data", help="folder that keeps the data")
     add("--report", type=Path, default=_HERE / "REPORT.md", help="file to write, with a folder of plots beside it")
@@ -70,6 +72,8 @@ def _runs(options: Namespace) -> list[Run]:
             )
             kept = run(data, plan)
             kept.keep(data)
+            if options.discard:
+                shutil.rmtree(data.peers, ignore_errors=True)
         runs.append(kept)
     return runs
 

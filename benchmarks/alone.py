@@ -42,6 +42,11 @@ class Alone:
         """Microseconds a list, by the median."""
         return self.times[form, case].p50
 
+    @property
+    def lookup_ns(self) -> float:
+        """Nanoseconds an id of the look-up alone, in lists of the main case."""
+        return self.p50(LOOKUP) * 1000 / (MAIN.size or 1)
+
 
 def observe(data: Data, lists: int, others: int) -> Alone:
     """Measure all that; so many lists of the main case, and of each of the others, for each form."""

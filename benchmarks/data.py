@@ -35,6 +35,11 @@ class Data:
         """The store that bedeck builds."""
         return self.folder / "store"
 
+    @property
+    def peers(self) -> Path:
+        """The folder of what peers serve from."""
+        return self.folder / "peers"
+
     def make(self) -> None:
         """Write the Parquet files, as a stream, unless they are there."""
         if not (self.source / "catalogue.toml").exists():

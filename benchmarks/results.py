@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.alone import LOOKUP, Alone
+from benchmarks.alone import Alone
 from benchmarks.built import Built
 from benchmarks.contest import Contest, Effort
 from benchmarks.data import Data
@@ -53,7 +53,7 @@ class Run:
     @property
     def over_limit(self) -> float | None:
         """How many times as long as a random line a track takes in the look-up alone."""
-        return self.alone.p50(LOOKUP) * 1000 / 100 / self.probe.in_flight if self.probe else None
+        return self.alone.lookup_ns / self.probe.in_flight if self.probe else None
 
     def keep(self, data: Data) -> None:
         """Write it down, for reports to come."""

@@ -52,7 +52,7 @@ class Finished(Peer):
 
 def render(data: Data, job: Job) -> Path:
     """Write a file of `id` and `body`, sorted by id, unless it is there; return its path."""
-    return kept(data.folder / "peers" / f"bodies-{job.name}.arrow", partial(_write, data, job))
+    return kept(data.peers / f"bodies-{job.name}.arrow", partial(_write, data, job))
 
 
 def pairs(data: Data, job: Job) -> Iterator[tuple[str, bytes]]:

@@ -48,4 +48,4 @@ def _write(data: Data, job: Job, path: Path) -> None:
 
 
 def _file(data: Data, job: Job) -> Path:
-    return data.folder / "peers" / f"{job.name}.cdb"
+    return data.peers / f"{job.name}.cdb"

@@ -75,4 +75,4 @@ def _query(job: Job, ids: list[str]) -> str:
 
 
 def _file(data: Data) -> Path:
-    return data.folder / "peers" / "tracks.duckdb"
+    return data.peers / "tracks.duckdb"

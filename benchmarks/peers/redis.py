@@ -111,8 +111,8 @@ def _client(socket: Path) -> "redis.Redis":
 
 
 def _dump(data: Data, job: Job) -> Path:
-    return data.folder / "peers" / f"redis-{job.name}.rdb"
+    return data.peers / f"redis-{job.name}.rdb"
 
 
 def _socket(data: Data, job: Job) -> Path:
-    return data.folder / "peers" / f"redis-{job.name}.socket"
+    return data.peers / f"redis-{job.name}.socket"

@@ -76,4 +76,4 @@ def _sort(rendered: Path, path: Path) -> None:
 
 
 def _file(data: Data, job: Job) -> Path:
-    return data.folder / "peers" / f"sorted-{job.name}.arrow"
+    return data.peers / f"sorted-{job.name}.arrow"

@@ -87,4 +87,4 @@ def _options() -> Options:
 
 
 def _folder(data: Data, job: Job) -> Path:
-    return data.folder / "peers" / f"rocksdb-{job.name}"
+    return data.peers / f"rocksdb-{job.name}"

@@ -74,7 +74,7 @@ def hashes(ids: Buffer, count: int) -> npt.NDArray[np.uint64]:
 
 def tracks(data: Data) -> Path:
     """Write such a file of the fields that are asked for, artists as JSON text, unless it is there; return its path."""
-    return kept(data.folder / "peers" / "tracks.arrow", partial(_write, data))
+    return kept(data.peers / "tracks.arrow", partial(_write, data))
 
 
 def _write(data: Data, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from benchmarks.alone import FORMS, LOOKUP
+from benchmarks.alone import FORMS
 from benchmarks.jobs import JSON
 from benchmarks.lists import CASES
 from benchmarks.lookup import Lookup
@@ -57,7 +57,7 @@ def limit(results: Results) -> str:
 def _limits(results: Results) -> Iterator[tuple[str, ...]]:
     for run in results.runs:
         if run.probe and run.over_limit:
-            probe, each = run.probe, run.alone.p50(LOOKUP) * 10
+            probe, each = run.probe, run.alone.lookup_ns
             figures = (figure(value) for value in (probe.alone, probe.in_flight, each, run.over_limit))
             yield f"{run.tracks:,}", f"{probe.bytes / 1e6:,.0f}", *figures
 
