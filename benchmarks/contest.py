@@ -37,7 +37,7 @@ class Effort:
     @property
     def rate_seconds(self) -> float:
         """How long to answer at full speed, where lists a second are counted."""
-        return self.seconds / 5
+        return self.seconds / 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,10 @@ def _figures(run: Run) -> Iterator[Loss]:
     for contest in run.contests:
         for what, theirs, ours in _speeds(contest):
             yield Loss(f"{contest.job.title}, {what}, us", contest.peer, theirs, ours)
-    for contest in {contest.peer: contest for contest in reversed(run.contests)}.values():
+    for peer in dict.fromkeys(contest.peer for contest in run.contests):
+        contest = next(contest for contest in run.contests if contest.peer == peer)
         for what, theirs, ours in _costs(run, contest):
-            yield Loss(what, contest.peer, theirs, ours)
+            yield Loss(what, peer, theirs, ours)
     for name, pair in run.pairs.items():
         what = "share of its speed that a process loses to a second one"
         yield Loss(what, name, _lost(pair), _lost(run.pairs["bedeck"]))

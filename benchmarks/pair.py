@@ -8,13 +8,14 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier as Gate
 from queue import Empty
+from statistics import median
 from threading import BrokenBarrierError
 from typing import TypeVar
 
 from benchmarks.clock import rate
 from benchmarks.contest import load
 from benchmarks.data import Data
-from benchmarks.jobs import JSON
+from benchmarks.jobs import JSON, Answer
 from benchmarks.lists import MAIN, Lists
 from benchmarks.memory import Memory
 from benchmarks.peers import Peer
@@ -24,6 +25,7 @@ __all__ = ["Pair", "pair"]
 R = TypeVar("R")
 
 _WORKERS = 2
+_ROUNDS = 3
 _LISTS = 2000
 _SEED = 4
 _PATIENCE = 1800  # seconds for both to load
@@ -32,7 +34,7 @@ _FAREWELL = 1  # seconds to end by itself
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Lists of JSON a second: one process serving while the other waits, and both serving, summed.
+    """Lists of JSON a second: one process serving while the other waits, and both, summed; medians of three rounds.
 
     `proportional` is the memory of both, shared pages counted once; `private` the anonymous part of it.
     """
@@ -55,7 +57,7 @@ class Pair:
 
 
 def pair(peer: type[Peer], data: Data, seconds: float) -> Pair:
-    """Load the peer in two processes; measure one, then both, each for so many seconds."""
+    """Load the peer in two processes; measure one, then both, each for so many seconds, three times."""
     Lists(data).of(MAIN, _WORKERS * _LISTS, _SEED)
     context = get_context("spawn")
     line = _Line(context.Barrier(_WORKERS), context.Queue())
@@ -99,14 +101,19 @@ def _serve(peer: type[Peer], data: Data, seconds: float, number: int, line: "_Li
     with load(peer, JSON, data) as (loaded, _, _):
         answer = loaded.answer(JSON)
         rate(answer, lists, seconds)
-        line.meet()
-        alone = rate(answer, lists, seconds) if number == 0 else 0.0
-        line.meet()
-        together = rate(answer, lists, seconds)
+        rounds = [_round(answer, lists, seconds, number, line) for _ in range(_ROUNDS)]
         line.meet()
         after = Memory.now()
         line.meet()
+        alone, together = (median(rates) for rates in zip(*rounds, strict=True))
         line.told.put((alone, together, after.since(before) if before and after else None))
+
+
+def _round(answer: Answer, lists: list[list[str]], seconds: float, number: int, line: "_Line") -> tuple[float, float]:
+    line.meet()
+    alone = rate(answer, lists, seconds) if number == 0 else 0.0
+    line.meet()
+    return alone, rate(answer, lists, seconds)
 
 
 @dataclass(frozen=True, slots=True)

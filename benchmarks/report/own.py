@@ -24,9 +24,9 @@ above, which also reads the ids from Python and the index; the last column is ho
 as one of {flight} lines."""
 _TOGETHER = """\
 Lists of 100 as JSON, over and over for {seconds:.1f} s, so that their ids are known after the first time: lists a
-second of one process while another one waits, and of both at once. Memory is what loading and serving added to the two:
-`private` is anonymous, and `both` counts shared pages once (PSS). That of Redis has its server too, which works on the
-same processors."""
+second of one process while another one waits, and of both at once, medians of three rounds. Memory is what loading and
+serving added to the two: `private` is anonymous, and `both` counts shared pages once (PSS). That of Redis has its
+server too, which works on the same processors."""
 
 
 def own(run: Run) -> str:
