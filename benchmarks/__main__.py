@@ -1,21 +1,18 @@
 """`python -m benchmarks`: measure, and write the report."""
 
+import shutil
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
-from datetime import UTC, datetime
-from itertools import product
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter
 
-from bedeck import Build
-from benchmarks import alone, contest, lookup, machine
 from benchmarks.bars import RECORDS, TRACKS, bars
-from benchmarks.clock import overhead
+from benchmarks.contest import Effort
 from benchmarks.data import Data
 from benchmarks.jobs import JOBS
-from benchmarks.peers import PEERS
-from benchmarks.processes import apart
-from benchmarks.report import render
-from benchmarks.results import SHORTER, Results
+from benchmarks.peers import RIVALS
+from benchmarks.report import write
+from benchmarks.results import Results, Run
+from benchmarks.run import Plan, run
 
 __all__: list[str] = []
 
@@ -25,64 +22,70 @@ _LEAST_LISTS = 50
 
 def _options() -> Namespace:
     parser = ArgumentParser("python -m benchmarks", description=__doc__, formatter_class=ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--tracks", type=int, default=TRACKS, help="tracks of the synthetic catalogue")
-    parser.add_argument("--records", type=int, default=RECORDS, help="records of the catalogue for the look-up alone")
-    parser.add_argument("--lists", type=int, default=10_000, help="lists timed in each contest")
-    parser.add_argument("--data", type=Path, default=_HERE / ".data", help="folder that keeps the synthetic data")
-    parser.add_argument("--report", type=Path, default=_HERE / "REPORT.md", help="file to write")
+    add, keys, names = parser.add_argument, [rival.key for rival in RIVALS], [job.name for job in JOBS]
+    add("--tracks", type=_numbers, default=[TRACKS], help="tracks of the catalogue; several runs: 1000000,5000000")
+    add("--peers", type=_among(keys), default=keys, help="the peers to compare with, or none", metavar="KEY,...")
+    add("--jobs", type=_among(names), default=names, help="the forms of answer to compare", metavar="NAME,...")
+    add("--lists", type=int, default=10_000, help="lists timed in the main case of each contest, at the most")
+    add("--seconds", type=float, default=6, help="seconds to time each contest, at the most")
+    add("--records", type=int, default=RECORDS, help="records for the look-up alone, in the first run; 0: leave it out")
+    add("--rebuild", action="store_true", help="build bedeck's store anew, even if this version has built it before")
+    add("--discard", action="store_true", help="after each run remove what peers serve from: 3 GB a million tracks")
+    add("--render", action="store_true", help="measure nothing: report what the last runs of these sizes have kept")
+    add("--data", type=Path, default=_HERE / ".data", help="folder that keeps the data")
+    add("--report", type=Path, default=_HERE / "REPORT.md", help="file to write, with a folder of plots beside it")
     options = parser.parse_args()
     if options.lists < _LEAST_LISTS:
         parser.error(f"--lists {options.lists}: give at least {_LEAST_LISTS}")
     return options
 
 
-def _run(options: Namespace) -> Results:
-    started, load, began = datetime.now(UTC), machine.load(), perf_counter()
-    data = Data(options.data.resolve(), options.tracks)
+def _numbers(text: str) -> list[int]:
+    return sorted({int(number) for number in text.split(",")})
 
-    def say(doing: str) -> None:
-        print(f"{perf_counter() - began:6.1f} s  {doing}", flush=True)
 
-    say(f"{data.tracks:,} synthetic tracks")
-    apart(data.make)
-    say("bedeck builds its store")
-    build = apart(data.build)
-    say("bedeck alone")
-    observed = apart(alone.observe, data, options.lists // SHORTER)
-    prepared, contests = {}, []
-    for peer, job in product(PEERS, JOBS):
-        say(f"{peer.name}, {job.title}")
-        prepared[peer, job] = apart(contest.prepare, peer, job, data)
-        contests.append(apart(contest.compete, peer, job, data, options.lists))
-    say(f"look-up alone, {options.records:,} records")
-    lookup_build: Build = apart(lookup.build, data.cache, options.records)
-    looked_up = apart(lookup.measure, data.cache, options.records, options.lists)
-    say("done")
-    return Results(
-        data=data,
-        lists=options.lists,
-        machine=machine.stamp(),
-        started=started,
-        loads=(load, machine.load()),
-        clock=apart(overhead),
-        build=build,
-        store_bytes=data.store_bytes(),
-        source_bytes=data.source_bytes(),
-        alone=observed,
-        prepared=prepared,
-        contests=tuple(contests),
-        lookup_build=lookup_build,
-        lookup=looked_up,
-    )
+def _among(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def chosen(text: str) -> list[str]:
+        names = [] if text == "none" else text.split(",")
+        if strange := sorted(set(names) - set(known)):
+            raise ValueError(strange)
+        return [name for name in known if name in names]
+
+    return chosen
+
+
+def _runs(options: Namespace) -> list[Run]:
+    effort = Effort(options.lists, max(_LEAST_LISTS, options.lists // 5), options.seconds)
+    runs = []
+    for place, tracks in enumerate(options.tracks):
+        data = Data(options.data.resolve(), tracks)
+        kept = Run.kept(data) if options.render else None
+        if options.render and not kept:
+            raise SystemExit(f"benchmarks: no run of {tracks:,} tracks is kept in {options.data}")
+        if not kept:
+            plan = Plan(
+                rivals=[rival for rival in RIVALS if rival.key in options.peers],
+                jobs=[job for job in JOBS if job.name in options.jobs],
+                effort=effort,
+                records=0 if place else options.records,
+                anew=options.rebuild,
+            )
+            kept = run(data, plan)
+            kept.keep(data)
+            if options.discard:
+                shutil.rmtree(data.peers, ignore_errors=True)
+        runs.append(kept)
+    return runs
 
 
 def main() -> None:
     """Run everything, print the bars, write the report."""
     options = _options()
-    results = _run(options)
-    options.report.write_text(render(results), "utf-8")
+    results = Results(_runs(options))
     for bar in bars(results):
-        print(f"{bar.what}: {bar.measured:.3g} (bar {bar.bar:g}), {bar.verdict.replace('*', '')}")
+        size = f"at {bar.tracks:,}"
+        print(f"{bar.what}: {bar.measured:.3g} (bar {bar.bar:g}), {bar.verdict.replace('*', '')}, {size}")
+    write(results, options.report)
     print(f"written: {options.report}")
 
 

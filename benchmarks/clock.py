@@ -1,19 +1,21 @@
 """Timing calls, one by one, contestants taking turns."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter_ns
+from itertools import cycle
+from time import perf_counter, perf_counter_ns
 from typing import TypeVar
 
 import numpy as np
 
 from benchmarks.jobs import Answer
 
-__all__ = ["Times", "overhead", "take_turns"]
+__all__ = ["Times", "affordable", "overhead", "rate", "seconds", "take_turns"]
 
 K = TypeVar("K", bound=Hashable)
 
 _SPANS = 5
+_LEAST_CALLS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,34 @@ def take_turns(contestants: Mapping[K, tuple[Answer, Sequence[str]]]) -> dict[K,
     return {name: Times.of(nanoseconds) for name, nanoseconds in taken.items()}
 
 
+def affordable(answer: Answer, lists: Sequence[str], limit: float) -> int:
+    """How many of these lists are answered in about so many seconds: 10 at least, all at most. Tries some of them."""
+    start = perf_counter()
+    for done, text in enumerate(lists, 1):
+        answer(text.split(" "))
+        taken = perf_counter() - start
+        if taken > limit / 10:
+            return min(len(lists), max(_LEAST_CALLS, int(limit / taken * done)))
+    return len(lists)
+
+
+def rate(answer: Answer, lists: Sequence[list[str]], limit: float) -> float:
+    """Lists a second, over and over again for so many seconds."""
+    start = perf_counter()
+    for done, ids in enumerate(cycle(lists), 1):
+        answer(ids)
+        if (taken := perf_counter() - start) > limit:
+            return done / taken
+    raise ValueError("there are no lists to answer")
+
+
 def overhead() -> float:
     """Microseconds that timing adds to every call: the median of timing next to nothing."""
     return take_turns({"nothing": (id, [""] * 10_001)})["nothing"].p50
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long that takes."""
+    start = perf_counter()
+    work()
+    return perf_counter() - start

@@ -1,71 +1,113 @@
 """bedeck against one peer, in one process, taking turns."""
 
 import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import orjson
 import pyarrow as pa
 
-from benchmarks.clock import Times, take_turns
+from benchmarks.clock import Times, affordable, seconds, take_turns
 from benchmarks.data import Data
 from benchmarks.jobs import Answer, Job
+from benchmarks.lists import CASES, MAIN, Case, Lists
 from benchmarks.memory import Memory
 from benchmarks.peers import Peer
-from benchmarks.subject import answering, seconds, serving
+from benchmarks.peers.kept import seconds_of, size_of
+from benchmarks.subject import Bedeck
 
-__all__ = ["CHECKED", "SIZE", "WARM_UP", "Contest", "compete", "prepare"]
+__all__ = ["CHECKED", "WARM_UP", "Contest", "Effort", "Match", "Prepared", "compete", "load", "prepare"]
 
-SIZE = 100  # ids a list
 CHECKED = 500  # lists whose answers are compared before any is timed
 WARM_UP = 1000  # lists answered right before the first that is timed
 _LEAST_KNOWN = 0.95
+_MAIN_SHARE = 0.5  # of the time, for the case that the others are variations of
+_CHECK_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """How it went: times of both for the same lists; the peer's seconds to load, and the memory that took."""
+class Effort:
+    """How many lists to time in the main case and in the others, and the seconds to spend on them at the most."""
 
-    peer: type[Peer]
-    job: Job
-    times: Times
+    lists: int
+    others: int
+    seconds: float
+
+    @property
+    def rate_seconds(self) -> float:
+        """How long to answer at full speed, where lists a second are counted."""
+        return self.seconds / 8
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a peer serves from: the seconds that writing it took, with all it was made of, and its own bytes."""
+
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Times of both for the same lists."""
+
+    peer: Times
     bedeck: Times
-    load_seconds: float
-    memory: Memory | None
 
     @property
     def ratio(self) -> float:
         """How many times as long the peer takes, by medians."""
-        return self.times.p50 / self.bedeck.p50
+        return self.peer.p50 / self.bedeck.p50
 
     @property
     def ratios(self) -> tuple[float, ...]:
         """The same for each consecutive part of the run."""
-        return tuple(theirs / ours for theirs, ours in zip(self.times.spans, self.bedeck.spans, strict=True))
+        return tuple(theirs / ours for theirs, ours in zip(self.peer.spans, self.bedeck.spans, strict=True))
 
 
-def prepare(peer: type[Peer], job: Job, data: Data) -> tuple[float, int]:
-    """Have the peer write its files; return the seconds that took, and their bytes."""
-    files: list[Path] = []
-    taken = seconds(lambda: files.extend(peer.prepare(data, job)))
-    return taken, sum(file.stat().st_size for file in files)
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """How it went, case by case; what loading the peer took, and how many answers were compared before."""
+
+    peer: str
+    job: Job
+    prepared: Prepared
+    load_seconds: float
+    memory: Memory | None
+    server: int  # bytes of anonymous memory in a server that the peer asks
+    checked: int
+    matches: Mapping[Case, Match]
+
+    @property
+    def main(self) -> Match:
+        """The main case."""
+        return self.matches[MAIN]
 
 
-def compete(peer: type[Peer], job: Job, data: Data, lists: int) -> Contest:
-    """Load the peer, open bedeck, compare their answers, then time both on so many lists."""
-    loaded, load_seconds, memory = _load(peer, job, data)
-    catalogue = serving(data.store)
-    ours = answering(catalogue, job)
-    _check(job, ours, loaded.answer, data.lists(CHECKED, SIZE, seed=1))
-    warm_up, timed = (data.lists(count, SIZE, seed=seed) for count, seed in ((WARM_UP, 2), (lists, 3)))
-    catalogue.warm()
-    loaded.warm()
-    take_turns({"peer": (loaded.answer, warm_up), "bedeck": (ours, warm_up)})
-    times = take_turns({"peer": (loaded.answer, timed), "bedeck": (ours, timed)})
-    return Contest(peer, job, times["peer"], times["bedeck"], load_seconds, memory)
+def prepare(peer: type[Peer], job: Job, data: Data) -> Prepared:
+    """Have the peer write its files."""
+    files = peer.prepare(data, job)
+    return Prepared(sum(map(seconds_of, files)), size_of(files[-1]) if files else 0)
 
 
-def _load(peer: type[Peer], job: Job, data: Data) -> tuple[Peer, float, Memory | None]:
+def compete(peer: type[Peer], jobs: Sequence[Job], prepared: Prepared, data: Data, effort: Effort) -> list[Contest]:
+    """Load the peer, open bedeck, and for each job compare their answers, then time both."""
+    with load(peer, jobs[0], data) as (loaded, load_seconds, memory):
+        bedeck, lists, contests = Bedeck(data, jobs[0]), Lists(data), []
+        for job in jobs:
+            theirs, ours = loaded.answer(job), bedeck.answer(job)
+            checked = _check(job, ours, theirs, lists, effort)
+            bedeck.warm()
+            loaded.warm()
+            matches = {case: _match(theirs, ours, case, lists, effort) for case in CASES}
+            contests.append(Contest(peer.name, job, prepared, load_seconds, memory, 0, checked, matches))
+        return contests
+
+
+@contextmanager
+def load(peer: type[Peer], job: Job, data: Data) -> Iterator[tuple[Peer, float, Memory | None]]:
+    """Load a peer; the seconds and the memory that took. Until the end of the block, nothing of it is collected."""
     before = Memory.now()
     gc.disable()
     made: list[Peer] = []
@@ -75,16 +117,33 @@ def _load(peer: type[Peer], job: Job, data: Data) -> tuple[Peer, float, Memory |
     gc.freeze()
     pa.default_memory_pool().release_unused()
     after = Memory.now()
-    return made[0], load_seconds, after.since(before) if before and after else None
+    yield made[0], load_seconds, after.since(before) if before and after else None
+    gc.unfreeze()
 
 
-def _check(job: Job, ours: Answer, theirs: Answer, lists: list[str]) -> None:
-    known = 0
-    for text in lists:
+def _match(theirs: Answer, ours: Answer, case: Case, lists: Lists, effort: Effort) -> Match:
+    most, share = (effort.lists, _MAIN_SHARE) if case == MAIN else (effort.others, (1 - _MAIN_SHARE) / (len(CASES) - 1))
+    budget = effort.seconds * share
+    warm_up = lists.of(case, min(WARM_UP, most), seed=2)
+    warm_up = warm_up[: affordable(theirs, warm_up, budget / 5)]
+    take_turns({"peer": (theirs, warm_up), "bedeck": (ours, warm_up)})
+    timed = lists.of(case, most, seed=3)
+    timed = timed[: affordable(theirs, timed, budget)]
+    times = take_turns({"peer": (theirs, timed), "bedeck": (ours, timed)})
+    return Match(times["peer"], times["bedeck"])
+
+
+def _check(job: Job, ours: Answer, theirs: Answer, lists: Lists, effort: Effort) -> int:
+    known = asked = 0
+    texts = lists.of(MAIN, CHECKED, seed=1)
+    texts = texts[: affordable(theirs, texts, effort.seconds * _CHECK_SHARE)]
+    for text in (*texts, *(text for case in CASES[1:] for text in lists.of(case, 3, seed=1))):
         ids = text.split(" ")
         answers = job.canonical(ours(ids)), job.canonical(theirs(ids))
         if answers[0] != answers[1]:
             raise SystemExit(f"benchmarks: answers differ for {text!r}:\n{answers[0]!r}\n{answers[1]!r}")
         known += sum(entity is not None for entity in orjson.loads(answers[0]))
-    if known < _LEAST_KNOWN * SIZE * len(lists):
+        asked += len(ids)
+    if known < _LEAST_KNOWN * asked:
         raise SystemExit("benchmarks: the lists do not fit the data kept from an earlier run: remove benchmarks/.data")
+    return len(texts)

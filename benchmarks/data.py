@@ -1,6 +1,5 @@
-"""The data of a run: a synthetic catalogue as Parquet, made once and kept, and what is built from it, made anew."""
+"""The data of a run: a synthetic catalogue as Parquet, made once and kept, and where everything made of it lies."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import bedeck
-from bedeck.synth import requests, synth
+from bedeck.synth import synth
 
 __all__ = ["Data"]
-
-_UNKNOWN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +35,15 @@ class Data:
         """The store that bedeck builds."""
         return self.folder / "store"
 
+    @property
+    def peers(self) -> Path:
+        """The folder of what peers serve from."""
+        return self.folder / "peers"
+
     def make(self) -> None:
-        """Write the Parquet files, unless they are there."""
+        """Write the Parquet files, as a stream, unless they are there."""
         if not (self.source / "catalogue.toml").exists():
             synth(self.source, self.tracks)
-
-    def build(self) -> bedeck.Build:
-        """Build bedeck's store from the Parquet files, in place of one that is there."""
-        shutil.rmtree(self.store, ignore_errors=True)
-        return bedeck.build(self.source / "catalogue.toml", self.store)
 
     def track_files(self) -> list[Path]:
         """The Parquet files of the tracks."""
@@ -58,9 +54,14 @@ class Data:
         for file in self.track_files():
             yield from pq.ParquetFile(file).iter_batches(columns=columns)
 
+    def tables(self, columns: list[str]) -> Iterator[pa.Table]:
+        """The same, a table of one batch for each file: a million tracks."""
+        for file in self.track_files():
+            yield pq.read_table(file, columns=columns).combine_chunks()
+
     def artists(self) -> pa.Table:
         """The `id` and `name` of all artists."""
-        return pq.read_table(self.source / "artists.parquet", columns=["id", "name"])
+        return pq.read_table(self.source / "artists.parquet", columns=["id", "name"]).combine_chunks()
 
     def source_bytes(self) -> int:
         """Bytes of the Parquet files of the tracks."""
@@ -69,11 +70,3 @@ class Data:
     def store_bytes(self) -> int:
         """Bytes of the whole store, log and manifest included."""
         return sum(path.stat().st_size for path in self.store.rglob("*") if path.is_file())
-
-    def lists(self, count: int, size: int, seed: int) -> list[str]:
-        """So many lists of ids, uniform over the tracks, 2 % of them unknown; each is one string, with spaces between.
-
-        Splitting it gives new `str` objects whose hash is not yet known, as a request parser would.
-        """
-        made = requests(self.source, count, seed=seed, shape="uniform", size=size, unknown=_UNKNOWN)
-        return [" ".join(ids) for ids in made]

@@ -1,7 +1,7 @@
 """What finding a record costs, by itself: a catalogue of many small records, in lists of 100 and in lists of 1."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import pyarrow as pa
 
 import bedeck
 from benchmarks.clock import Times, take_turns
-from benchmarks.subject import serving
+from benchmarks.processes import apart
 
-__all__ = ["Lookup", "build", "measure"]
+__all__ = ["Lookup", "look_up"]
 
 _ALPHABET = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)
 _FIRST = 7  # any 22 characters that begin with one of the first 7 are a number below 2^128
@@ -25,18 +25,25 @@ _WARM_UP = 1000
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Times of a call, by what it answers with and the ids in its list."""
+    """Times of a call, by what it answers with and the ids in its list; what the build took, in seconds and bytes."""
 
     records: int
-    times: dict[tuple[str, int], Times]
+    seconds: float
+    bytes: int
+    times: Mapping[tuple[str, int], Times]
 
     def per_id(self, form: str, size: int) -> float:
         """Nanoseconds an id, by medians."""
         return self.times[form, size].p50 * 1000 / size
 
 
-def build(cache: Path, records: int) -> bedeck.Build:
-    """Build a store of so many records of a key and one integer, from an Arrow stream."""
+def look_up(cache: Path, records: int, lists: int) -> Lookup:
+    """Look up so many lists of each length, as lazy records and as empty JSON objects: no field is read."""
+    build = apart(_build, cache, records)
+    return Lookup(records, build.seconds, build.bytes, apart(_measure, cache, records, lists))
+
+
+def _build(cache: Path, records: int) -> bedeck.Build:
     store = _store(cache, records)
     shutil.rmtree(store, ignore_errors=True)
     schema = bedeck.Schema({"entity": bedeck.Type(bedeck.Key("id", "base62"))})
@@ -44,9 +51,8 @@ def build(cache: Path, records: int) -> bedeck.Build:
     return bedeck.build(schema, store, {"entity": pa.RecordBatchReader.from_batches(arrow, _batches(records, arrow))})
 
 
-def measure(cache: Path, records: int, lists: int) -> Lookup:
-    """Look up so many lists of each length, as lazy records and as empty JSON objects: no field is read."""
-    catalogue = serving(_store(cache, records))
+def _measure(cache: Path, records: int, lists: int) -> dict[tuple[str, int], Times]:
+    catalogue = bedeck.open(_store(cache, records))
     nothing = catalogue["entity"].select()
     keys = np.concatenate([_keys(start, stop) for start, stop in _ranges(records)])
     turns = {
@@ -59,7 +65,7 @@ def measure(cache: Path, records: int, lists: int) -> Lookup:
     del keys
     catalogue.warm()
     take_turns({name: (answer, texts[:_WARM_UP]) for name, (answer, texts) in turns.items()})
-    return Lookup(records, take_turns(turns))
+    return take_turns(turns)
 
 
 def _store(cache: Path, records: int) -> Path:

@@ -3,12 +3,18 @@
 import os
 import platform
 import re
-from importlib.metadata import version
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shutil import which
 
 __all__ = ["load", "stamp"]
 
 _PACKAGES = ("bedeck", "pyarrow", "numpy", "orjson")
+_RIVALS = ("lmdb", "rocksdict", "cdbx", "duckdb", "polars", "redis", "hiredis")
 
 
 def stamp() -> dict[str, str]:
@@ -19,12 +25,23 @@ def stamp() -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}",
         "packages": ", ".join(f"{package} {version(package)}" for package in _PACKAGES),
+        "rivals": ", ".join(_rivals()),
     }
 
 
 def load() -> float:
     """Processes running or waiting to run, on average over the last minute."""
     return os.getloadavg()[0]
+
+
+def _rivals() -> Iterator[str]:
+    for package in _RIVALS:
+        with suppress(PackageNotFoundError):
+            yield f"{package} {version(package)}"
+    yield f"SQLite {sqlite3.sqlite_version}"
+    if server := which("redis-server"):
+        told = subprocess.run([server, "--version"], check=True, capture_output=True, text=True)  # noqa: S603 - ours
+        yield f"redis-server {told.stdout.split('v=')[-1].split()[0]}"
 
 
 def _processor() -> str:
