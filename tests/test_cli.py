@@ -598,6 +598,7 @@ def test_standard_input_that_is_closed_is_told(store: Path, format_: str):
     assert done.stderr == b"bedeck: standard input is closed, and - stands for its lines\n"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_with_130():
     done = python(
         "import bedeck, os, signal\n"

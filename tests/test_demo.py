@@ -214,6 +214,7 @@ def test_few_tracks_say_nothing_of_many(kept: Kept):
     assert "100 M" in "".join(arithmetic({**facts, "tracks": 100_000}))
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("after", ["made up", "built", "decorated"])
 def test_ctrl_c_ends_all_of_it_at_once_and_leaves_nothing(tmp_path: Path, after: str):
     command = [sys.executable, "-m", "bedeck", "demo", "--tracks", "20000"]
