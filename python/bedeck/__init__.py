@@ -11,9 +11,10 @@ Importing bedeck needs nothing but the standard library; building needs ``pip in
 import warnings
 from collections.abc import Mapping
 
-from bedeck._core import DEBUG, Batches, Record
+from bedeck._core import DEBUG, VERSION, Batches, Record
 from bedeck.build import Build, build
-from bedeck.catalogue import Catalogue, Records, Selection, View, open  # noqa: A004 - bedeck.open, as gzip.open
+from bedeck.catalogue import Catalogue, Records, Selection, View
+from bedeck.catalogue import open as open  # noqa: A004 - bedeck.open, as gzip.open
 from bedeck.errors import (
     BusyError,
     DamagedError,
@@ -31,6 +32,7 @@ from bedeck.errors import (
 )
 from bedeck.schema import Key, Reference, Schema, Type
 
+# Without `open`: "from bedeck import *" leaves the built-in one in its place.
 __all__ = [
     "Batches",
     "Build",
@@ -57,8 +59,9 @@ __all__ = [
     "Type",
     "View",
     "build",
-    "open",
 ]
+
+__version__ = VERSION
 
 Mapping.register(Record)
 
