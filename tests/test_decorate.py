@@ -128,7 +128,7 @@ def test_missing_ids_are_null_or_dropped_or_an_error(tracks: Records):
             call([*["t1"] * 200, "nope"], missing="error")
         with pytest.raises(MissingKeyError, match=r"^ids\[1\]"):
             call(iter(ids), missing="error")
-        with pytest.raises(ValueError, match='missing=.ignore.: expected "null", "drop" or "error"'):
+        with pytest.raises(ValueError, match=r'missing=.ignore.: expected "null", "drop" or "error"'):
             call(ids, missing="ignore")
         with pytest.raises(ValueError, match='missing=None: expected "null", "drop" or "error"'):
             call(ids, missing=None)
