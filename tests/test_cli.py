@@ -65,7 +65,7 @@ Run = Callable[..., Result]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "store"
     bedeck.build(SCHEMA, path, SOURCES)
-    bedeck.build(SCHEMA, path, {**SOURCES, "thing": [{"n": 1, "text": "second version"}]})
+    bedeck.build(SCHEMA, path, {**SOURCES, "thing": [{"n": 1, "text": "second version", "t": None}]})
     bedeck.build(SCHEMA, path, SOURCES)
     return path
 

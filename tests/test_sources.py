@@ -584,6 +584,23 @@ def test_errors_of_arrow_data_name_it():
     assert refusal(SourceError, pa.chunked_array([[1]])).startswith("<arrow>: cannot be read: ")
 
 
+def test_a_declared_field_that_no_row_has_is_refused():
+    type_ = Type("id", fields={"pricecents": "int32", "name": "string"})
+    message = '[type.track]: field "pricecents": no row of <iterable> has it; did you mean "price_cents"?'
+    found = [{"id": 1, "name": "a", "price_cents": 1}, {"id": 2}]
+    assert refusal(SchemaError, found, type_) == message
+    assert refusal(SchemaError, (found[n % 2] for n in range(40_000)), type_) == message
+    assert refusal(SchemaError, [{"id": 1}], Type("id", fields={"x": "int8"})).endswith("has it; known: id")
+
+
+def test_a_declared_field_that_any_row_has_is_taken():
+    type_ = Type("id", fields={"x": "int8"})
+    late = ({"id": n} if n < 39_999 else {"id": n, "x": 7} for n in range(40_000))
+    assert [row["x"] for row in rows(late, type_)] == [None] * 39_999 + [7]
+    assert rows([{"id": 1}, {"id": 2, "x": None}], type_) == [{"id": 1, "x": None}, {"id": 2, "x": None}]
+    assert rows([], type_) == []
+
+
 @pytest.mark.parametrize("source", [None, 1, {"a": {"id": 1}}, object()])
 def test_what_is_no_source_is_refused(source: Source):
     assert refusal(SourceError, source).startswith("[type.track]: a source is a path, a list of paths, ")
