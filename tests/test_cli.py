@@ -241,7 +241,30 @@ def test_build_refuses_a_wrong_schema(tmp_path: Path):
     catalogue.write_text('[type.track]\nkey = "id"\nsauce = "x"\n')
     assert "sauce" in refused(2, "build", catalogue, tmp_path / "store")
     assert "nowhere.toml" in refused(2, "build", tmp_path / "nowhere.toml", tmp_path / "store")
+    catalogue.write_text('[type.track]\nkey = "id"\n')
+    told = f'{catalogue}: [type.track]: no source: write source = "..." into it'
+    assert refused(2, "build", catalogue, tmp_path / "store") == told
     assert not (tmp_path / "store").exists()
+
+
+def test_build_notes_types_that_are_empty_or_gone(store: Path, tmp_path: Path):
+    shutil.copytree(store, tmp_path / "store")
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    pq.write_table(pa.table({"id": pa.array([], pa.string())}), tmp_path / "none.parquet")
+    catalogue = tmp_path / "catalogue.toml"
+    catalogue.write_text('[type.track]\nsource = "none.parquet"\nkey = "id"\n')
+    assert ok("build", catalogue, tmp_path / "store").splitlines()[-4:] == [
+        'note: type "track" is empty: its source gave no rows',
+        'note: type "artist" of the version before is not in version 4',
+        'note: type "digest" of the version before is not in version 4',
+        'note: type "thing" of the version before is not in version 4',
+    ]
+    shutil.copytree(store, tmp_path / "again")
+    facts = json.loads(ok("build", catalogue, tmp_path / "again", "--json"))
+    assert facts["gone"] == ["artist", "digest", "thing"]
+    assert len(facts["notes"]) == 4
 
 
 def test_build_says_what_to_name_instead(store: Path, tmp_path: Path):

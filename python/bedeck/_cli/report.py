@@ -47,6 +47,8 @@ def built(build: bedeck.Build, store: Path) -> Facts:
             }
             for name, type_ in build.types.items()
         },
+        "gone": list(build.gone),
+        "notes": build.notes,
     }
 
 
@@ -66,6 +68,8 @@ def built_text(facts: Facts) -> Iterable[str]:
                 f"dangling: {name}.{safe(field)}: {counted(dangling['references'], 'reference')} "
                 f"to {counted(dangling['keys'], 'key')} without a record"
             )
+    for note in facts["notes"]:
+        yield f"note: {note}"
 
 
 def info(catalogue: bedeck.Catalogue) -> Facts:
