@@ -99,13 +99,13 @@ class FormatError(StoreError):
     """Not a bedeck file, or one that a newer bedeck wrote."""
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, or else what is known."""
+def suggest(name: str, known: Iterable[str], most: int = NAMES_SHOWN) -> str:
+    """The end of a message about an unknown name: the nearest known one, or else what is known, ``most`` of it."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
     if near:
         return f'; did you mean "{near[0]}"?'
-    shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+    shown = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
     return f"; known: {shown}" if names else ""
 
 
