@@ -365,7 +365,10 @@ def test_whole_floats_refer_if_that_is_declared(values: list[object], declared: 
 def test_csv_is_told_the_way_in(tmp_path: Path):
     (tmp_path / "tracks.csv").write_text("id\n1\n")
     path = str(tmp_path / "tracks.csv")
-    assert refusal(SourceError, path).endswith(f"; give pyarrow.csv.read_csv({path!r}) as the source")
+    way_out = f'convert it to Parquet, or build from Python with sources={{"track": pyarrow.csv.read_csv({path!r})}}'
+    assert refusal(SourceError, path).endswith(f" can be read: {way_out}")
+    (tmp_path / "tracks.json").touch()
+    assert refusal(SourceError, tmp_path / "tracks.json").endswith(" can be read: convert it to Parquet")
 
 
 @pytest.mark.parametrize(
@@ -854,5 +857,5 @@ def test_pyarrow_is_imported_only_when_a_source_is_read():
 def test_without_pyarrow_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.compute", None)
-    with pytest.raises(ImportError, match=re.escape("pip install 'bedeck[build]'")):
+    with pytest.raises(ImportError, match=r"needs pyarrow: pip install pyarrow$"):
         streams([{"id": 1}])

@@ -5,7 +5,7 @@
 >>> catalogue["track"].decorate(ids, ["title", "artists.name"])             # doctest: +SKIP
 [{'title': 'No Air', 'artists': [{'name': 'Jordin Sparks'}, {'name': 'Chris Brown'}]}, None]
 
-Importing bedeck needs nothing but the standard library; building needs ``pip install 'bedeck[build]'``.
+Importing bedeck needs nothing but the standard library; building needs pyarrow: ``pip install pyarrow``.
 """
 
 import warnings

@@ -1,6 +1,6 @@
 """A demonstration: a catalogue made up, built, playlists decorated from it, and all that against a plain Python dict.
 
-Needs numpy and pyarrow: ``pip install 'bedeck[cli]'``.
+Needs numpy and pyarrow: ``pip install numpy pyarrow``.
 """
 
 import os
