@@ -228,6 +228,7 @@ def test_build_refuses_what_a_source_should_not_hold(tmp_path: Path):
     assert result.stdout == ""
     assert result.stderr.startswith("bedeck: ")
     assert "duplicate" in result.stderr
+    assert all(line.startswith("  ") for line in result.stderr.splitlines()[1:])
     assert ONE in result.stderr
     assert refused(1, "info", tmp_path / "store")
 
@@ -423,7 +424,32 @@ def test_get_takes_bytes_in_base64(store: Path):
 )
 def test_get_of_what_is_not_there_ends_with_1(store: Path, type_: str, key: str):
     assert type_ in refused(1, "get", store, type_, key)
-    assert ok("decorate", store, type_, key) == "[null]\n"
+    assert run("decorate", store, type_, key).stdout == "[null]\n"
+
+
+UUIDS = ["6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6BA7B8109DAD11D180B400C04FD430C8"]
+
+
+@pytest.mark.parametrize("args", [[], ["--format", "ndjson"], ["--missing", "drop"]])
+@pytest.mark.parametrize(
+    ("kind", "ids", "note"),
+    [
+        ("int", ["1,2"], "note: '1,2' cannot be a key of kind int; spaces separate ids, not commas"),
+        ("int", ["9", "x", "y"], "note: 2 ids cannot be keys of kind int, the first 'x'"),
+        ("int", ["9", str(2**70)], None),
+        ("uuid", [*UUIDS, "6ba7b810"], "note: '6ba7b810' cannot be a key of kind uuid"),
+        ("uuid", UUIDS, None),
+        ("base62", ["x" * 21, NONE], f"note: '{'x' * 21}' cannot be a key of kind base62"),
+        ("bytes", ["/wA=", "?"], "note: '?' cannot be a key of kind bytes"),
+        ("string", ["1,2", ""], None),
+    ],
+)
+def test_what_cannot_be_a_key_is_noted(tmp_path: Path, kind: Any, ids: list[str], note: str | None, args: list[str]):
+    bedeck.build(Schema({"a": Type(Key("id", kind))}), tmp_path / "s", {"a": []})
+    done = run("decorate", tmp_path / "s", "a", *ids, *args)
+    answers = 0 if "drop" in args else len(ids)
+    assert (done.exit_code, done.stdout.count("null")) == (0, answers)
+    assert done.stderr == (f"bedeck: {note}\n" if note else "")
 
 
 def test_get_of_an_unknown_type_is_a_wrong_selection(store: Path):
@@ -458,16 +484,19 @@ def test_decorate_takes_fields_in_any_number_of_options(store: Path):
 
 def test_decorate_reads_ids_from_standard_input(store: Path):
     stdin = f"{ONE}\n\n{NONE}\r\n{TWO}".encode() + b"\n\xff\xfe\n"
-    text = ok("decorate", store, "track", BO, "-", ONE, "--fields", "id", stdin=stdin)
+    done = run("decorate", store, "track", BO, "-", ONE, "--fields", "id", stdin=stdin)
+    assert done.stderr == "bedeck: note: 2 ids cannot be keys of kind base62, the first ''\n"
+    text = done.stdout
     assert [track and track["id"] for track in json.loads(text)] == [None, ONE, None, None, TWO, None, ONE]
 
 
 def test_decorate_ndjson_is_a_line_for_each_id(store: Path):
     args = ("decorate", store, "thing", "-", "--fields", "n,text", "--format", "ndjson")
     stdin = b"8\nnine\n-7\n8\n"
-    lines = ok(*args, stdin=stdin).splitlines()
+    lines = run(*args, stdin=stdin).stdout.splitlines()
     assert lines == ['{"n":8,"text":null}', "null", r'{"n":-7,"text":"two\nlines \u001b[31m"}', '{"n":8,"text":null}']
-    assert ok(*args, "--missing", "drop", stdin=stdin).splitlines() == [line for line in lines if line != "null"]
+    there = [line for line in lines if line != "null"]
+    assert run(*args, "--missing", "drop", stdin=stdin).stdout.splitlines() == there
     assert ok(*args, stdin=b"") == ""
 
 
@@ -489,7 +518,7 @@ def test_a_refused_id_is_told_by_its_place(store: Path, format_: str, gone: str)
 
 def test_a_byte_order_mark_is_no_part_of_the_first_id(store: Path):
     stdin = "\ufeff".encode() + f"{ONE}\n\ufeff{TWO}\n".encode()
-    answer = json.loads(ok("decorate", store, "track", "-", "--fields", "id", stdin=stdin))
+    answer = json.loads(run("decorate", store, "track", "-", "--fields", "id", stdin=stdin).stdout)
     assert answer == [{"id": ONE}, None]
 
 
