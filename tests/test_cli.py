@@ -361,7 +361,7 @@ def test_a_foreign_manifest_is_a_format_error(store: Path, tmp_path: Path):
 def test_hints_are_at_options(store: Path, tmp_path: Path):
     shutil.copytree(store, tmp_path / "store")
     next((tmp_path / "store" / "blobs").glob("track-*")).unlink()
-    line = refused(1, "info", tmp_path / "store")
+    line = refused(3, "info", tmp_path / "store")
     assert "--version" in line
     assert "version=" not in line
 

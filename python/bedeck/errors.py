@@ -11,9 +11,9 @@
      +- MissingKeyError (KeyError)          a key is not in the catalogue
      +- DeadlineError (TimeoutError)        a deadline passed before the answer was complete
      +- StoreError (OSError)                a store cannot be read or written
-         +- NotFoundError (FileNotFoundError)   there is no such store, version or blob
+         +- NotFoundError (FileNotFoundError)   there is no such store or version
          +- BusyError                       another build holds the store
-         +- DamagedError                    a checksum, a size or a structure is wrong
+         +- DamagedError                    a checksum, a size or a structure is wrong, or a file of a version missing
          +- FormatError                     not a bedeck file, or one that a newer bedeck wrote
 
 In brackets: the built-in error that each of them is as well.
@@ -84,7 +84,7 @@ class StoreError(Error, OSError):
 
 
 class NotFoundError(StoreError, FileNotFoundError):
-    """There is no such store, version or blob."""
+    """There is no such store or version."""
 
 
 class BusyError(StoreError):
@@ -92,7 +92,7 @@ class BusyError(StoreError):
 
 
 class DamagedError(StoreError):
-    """A checksum, a size or a structure is wrong: the data is not served."""
+    """A checksum, a size or a structure is wrong, or a file of a version is missing: the data is not served."""
 
 
 class FormatError(StoreError):
