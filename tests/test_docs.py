@@ -393,6 +393,13 @@ def get(address: str) -> tuple[int, str]:
             return refused.code, refused.read().decode()
 
 
+def test_the_example_of_a_service_tells_its_usage():
+    done = run(str(EXAMPLES / "service.py"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(r"usage: service\.py .*STORE \[PORT\]\n", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
 def test_the_example_of_a_service(tmp_path: Path):
     schema, store = Schema({"track": Type("id")}), tmp_path / "store"
     bedeck.build(schema, store, {"track": [{"id": "t1", "title": "One"}]})
