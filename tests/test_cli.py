@@ -332,6 +332,13 @@ def test_verify(store: Path):
     assert {**shape(facts), "types": shape({"artist": 1, "track": 1})} == shape(documented("verify"))
 
 
+def test_paths_are_told_as_they_were_given(store: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(store.parent)
+    for verb in ("info", "verify"):
+        assert json.loads(ok(verb, store.name, "--json"))["path"] == store.name
+        assert ok(verb, store.name).startswith(f"{store.name}: version 3 ")
+
+
 @pytest.mark.parametrize("verb", ["info", "verify"])
 def test_a_version_can_be_chosen(store: Path, verb: str):
     assert json.loads(ok(verb, store, "--version", 2, "--json"))["version"] == 2

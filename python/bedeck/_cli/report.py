@@ -72,12 +72,12 @@ def built_text(facts: Facts) -> Iterable[str]:
         yield f"note: {note}"
 
 
-def info(catalogue: bedeck.Catalogue) -> Facts:
-    """What a version holds."""
+def info(catalogue: bedeck.Catalogue, store: Path) -> Facts:
+    """What a version of the store at ``store`` holds."""
     about, sizes = catalogue.info(), catalogue.memory()["types"]
-    members = ("path", "namespace", "version", "bytes")
+    members = ("namespace", "version", "bytes")
     types = {name: _type(of, sizes[name]["bytes"]) for name, of in about["types"].items()}
-    return {**{member: about[member] for member in members}, "types": types}
+    return {"path": str(store), **{member: about[member] for member in members}, "types": types}
 
 
 def info_text(facts: Facts) -> Iterable[str]:
@@ -98,11 +98,11 @@ def info_text(facts: Facts) -> Iterable[str]:
         yield "  sections: " + ", ".join(f"{section} {human(size)}" for section, size in of["sections"].items())
 
 
-def verified(catalogue: bedeck.Catalogue, seconds: float) -> Facts:
-    """What a full check covered."""
+def verified(catalogue: bedeck.Catalogue, store: Path, seconds: float) -> Facts:
+    """What a full check of the store at ``store`` covered."""
     memory = catalogue.memory()
     return {
-        "path": str(catalogue.path),
+        "path": str(store),
         "version": catalogue.version,
         "bytes": memory["bytes"],
         "seconds": round(seconds, 3),

@@ -67,7 +67,7 @@ def build(catalogue: Path, store: Path, *, threads: int | None, as_json: bool) -
 @as_json
 def info(store: Path, *, version: int | None, as_json: bool) -> None:
     """Tell what STORE holds, and what it takes."""
-    _tell(report.info(_open(store, version)), report.info_text, as_json=as_json)
+    _tell(report.info(_open(store, version), store), report.info_text, as_json=as_json)
 
 
 @verbs.command()
@@ -158,7 +158,7 @@ def verify(store: Path, *, version: int | None, as_json: bool) -> None:
     """Check every byte against its checksum."""
     started = time.monotonic()
     catalogue = _open(store, version, verify="always")
-    _tell(report.verified(catalogue, time.monotonic() - started), report.verified_text, as_json=as_json)
+    _tell(report.verified(catalogue, store, time.monotonic() - started), report.verified_text, as_json=as_json)
 
 
 @verbs.command()
