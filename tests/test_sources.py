@@ -365,7 +365,7 @@ def test_whole_floats_refer_if_that_is_declared(values: list[object], declared: 
 def test_csv_is_told_the_way_in(tmp_path: Path):
     (tmp_path / "tracks.csv").write_text("id\n1\n")
     path = str(tmp_path / "tracks.csv")
-    way_out = f'convert it to Parquet, or build from Python with sources={{"track": pyarrow.csv.read_csv({path!r})}}'
+    way_out = f"convert it to Parquet, or build from Python with pyarrow.csv.read_csv({path!r}) in sources="
     assert refusal(SourceError, path).endswith(f" can be read: {way_out}")
     (tmp_path / "tracks.json").touch()
     assert refusal(SourceError, tmp_path / "tracks.json").endswith(" can be read: convert it to Parquet")

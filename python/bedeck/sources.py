@@ -95,9 +95,9 @@ def read(type_name: str, type_: Type, source: Source, base: StrPath = ".") -> It
     Does not judge keys: null, malformed and duplicate ones are streamed as they are.
     """
     if isinstance(source, str | os.PathLike):
-        return _read_files(type_name, type_, _find(type_name, [source], Path(base)))
+        return _read_files(type_name, type_, _find([source], Path(base)))
     if isinstance(source, Sequence) and source and all(isinstance(path, str | os.PathLike) for path in source):
-        return _read_files(type_name, type_, _find(type_name, source, Path(base)))
+        return _read_files(type_name, type_, _find(source, Path(base)))
     if isinstance(source, ArrowStream):
         return _read_arrow(type_name, type_, source)
     return _read_mappings(type_name, type_, source)
@@ -126,7 +126,7 @@ def _read_files(type_name: str, type_: Type, paths: Sequence[str]) -> Iterator[S
         yield Stream(path, resolved[0], _canonical(path, resolved[0], _read_parquet(path)))
 
 
-def _find(type_name: str, sources: Iterable[StrPath], base: Path) -> list[str]:
+def _find(sources: Iterable[StrPath], base: Path) -> list[str]:
     found: set[str] = set()
     for source in sources:
         path = Path(base, source)
@@ -141,7 +141,7 @@ def _find(type_name: str, sources: Iterable[StrPath], base: Path) -> list[str]:
         if not name.lower().endswith(SUFFIXES):
             way_out = "convert it to Parquet"
             if name.lower().endswith(CSV):
-                way_out += f', or build from Python with sources={{"{type_name}": pyarrow.csv.read_csv({name!r})}}'
+                way_out += f", or build from Python with pyarrow.csv.read_csv({name!r}) in sources="
             raise SourceError(f"{name}: of files, only Parquet ({', '.join(SUFFIXES)}) can be read: {way_out}")
     return sorted(found)
 
