@@ -4,6 +4,7 @@ GET /<type>?ids=a,b&fields=title,artists.name answers a JSON array with a place 
 runs as it is under gunicorn and others. For types whose keys are text. SIGHUP moves it to the newest version.
 """
 
+import argparse
 import signal
 import sys
 import time
@@ -63,9 +64,13 @@ def _refresh(service: Service) -> None:
 
 def main() -> None:
     """Open and warm the store, then serve it on this host."""
-    service = Service(sys.argv[1])
+    arguments = argparse.ArgumentParser(description="Answers from a store.")
+    arguments.add_argument("store", metavar="STORE")
+    arguments.add_argument("port", metavar="PORT", type=int, nargs="?", default=8000)
+    given = arguments.parse_args()
+    service = Service(given.store)
     signal.signal(signal.SIGHUP, lambda *_: _refresh(service))
-    with make_server("127.0.0.1", int(sys.argv[2]) if sys.argv[2:] else 8000, service) as server:
+    with make_server("127.0.0.1", given.port, service) as server:
         print(f"{service.catalogue!r} on http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import struct
 import uuid
 from pathlib import Path
@@ -612,8 +613,14 @@ def test_names_that_cannot_be_handed_to_arrow_are_refused():
 
 def test_a_type_needs_a_source(tmp_path: Path):
     schema = Schema({"a": Type("id"), "b": Type("id")})
-    with pytest.raises(SourceError, match=r"\[type.b\]: no source"):
+    with pytest.raises(
+        SchemaError, match=r'^\[type.b\]: no source: write source = "..." into it, or give it in sources=$'
+    ):
         bedeck.build(schema, tmp_path / "store", {"a": []})
+    toml = tmp_path / "catalogue.toml"
+    toml.write_text('[type.a]\nkey = "id"\n')
+    with pytest.raises(SchemaError, match=rf"^{re.escape(str(toml))}: \[type.a\]: no source: "):
+        bedeck.build(toml, tmp_path / "store")
     with pytest.raises(SchemaError, match="there is no type 'c'; the schema has a, b"):
         bedeck.build(schema, tmp_path / "store", {"c": []})
     assert not (tmp_path / "store").exists()
@@ -648,15 +655,39 @@ def test_a_build_that_fails_leaves_the_store_as_it_was(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("schema", "threads", "error", "why"),
+    ("arguments", "error", "why"),
     [
-        ({"a": Type("id")}, None, TypeError, "schema: a Schema or the path of a catalogue.toml is expected, not dict"),
-        (Schema({"a": Type("id")}), 0, ValueError, "threads=0: at least one"),
+        ({"schema": {"a": 1}}, TypeError, "schema: a Schema or the path of a catalogue.toml is expected, not dict"),
+        ({"threads": 0}, ValueError, "threads=0: at least one"),
+        ({"threads": "2"}, TypeError, "threads='2': a whole number is expected, or None"),
+        ({"threads": 2.0}, TypeError, "threads=2.0: a whole number is expected, or None"),
+        (
+            {"sources": [{"id": 1}]},
+            TypeError,
+            'sources: a mapping of type to source is expected, not list: {"a": [...]}',
+        ),
+        ({"sources": []}, TypeError, "sources: a mapping of type to source is expected, not list"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(
-    schema: Any, threads: int | None, error: type[Exception], why: str, tmp_path: Path
+    arguments: dict[str, Any], error: type[Exception], why: str, tmp_path: Path
 ):
-    with pytest.raises(error, match=f"^{why}"):
-        bedeck.build(schema, tmp_path / "store", {"a": [{"id": 1}]}, threads=threads)
+    given = {"schema": Schema({"a": Type("id")}), "sources": {"a": [{"id": 1}]}, **arguments}
+    with pytest.raises(error, match=f"^{re.escape(why)}"):
+        bedeck.build(store=tmp_path / "store", **given)
     assert not (tmp_path / "store").exists()
+
+
+def test_what_may_not_have_been_meant_is_noted(tmp_path: Path):
+    rows = iter([{"id": 1}])
+    schema = Schema({"a": Type("id"), "b": Type("id")})
+    first = bedeck.build(schema, tmp_path / "store", {"a": rows, "b": [{"id": 1}]})
+    assert (first.gone, first.notes) == ((), [])
+    schema = Schema({"a": Type(Key("id", "int"))})
+    second = bedeck.build(schema, tmp_path / "store", {"a": rows})
+    assert (second.types["a"].rows, second.gone) == (0, ("b",))
+    assert second.notes == [
+        'type "a" is empty: its source gave no rows',
+        'type "b" of the version before is not in version 2',
+    ]
+    assert bedeck.open(tmp_path / "store").types == ["a"]

@@ -128,8 +128,10 @@ def test_missing_ids_are_null_or_dropped_or_an_error(tracks: Records):
             call([*["t1"] * 200, "nope"], missing="error")
         with pytest.raises(MissingKeyError, match=r"^ids\[1\]"):
             call(iter(ids), missing="error")
-        with pytest.raises(ValueError, match='missing="ignore": expected "null", "drop" or "error"'):
+        with pytest.raises(ValueError, match=r'missing=.ignore.: expected "null", "drop" or "error"'):
             call(ids, missing="ignore")
+        with pytest.raises(ValueError, match='missing=None: expected "null", "drop" or "error"'):
+            call(ids, missing=None)
 
 
 def test_nothing_asked_for_is_nothing_answered(tracks: Records):
@@ -254,7 +256,11 @@ def test_the_keys_and_the_records_of_a_reference_can_stand_side_by_side(tracks: 
     [
         (["titel"], '"titel": type "track" has no "titel"; it has id, title'),
         (["artists.nam"], 'type "artist" has no "nam"'),
-        (["title.x"], 'type "track" has no "title"'),
+        (["title.x"], '"title.x": "title" of type "track" is string and has no fields; select "title"$'),
+        (["album.id.x"], '"album.id.x": "id" of type "album" is the key and has no fields; select "album.id"$'),
+        (["nothing.x"], '"nothing.x": type "track" has no "nothing"; it has id, title'),
+        (["album_id.title"], '"album_id" of type "track" is a column, not a reference; .*: "album.title"$'),
+        (["next.artist_ids.best.title"], '"artist_ids" of type "track" is a column, .*: "next.artists.best.title"$'),
         (["album"], r'"album" of type "track" is a reference to type "album"; select a field of it'),
         (["next", "next.title"], 'both the keys and the records of "next"'),
         ([""], "has no"),
@@ -296,7 +302,7 @@ def test_a_deadline_ends_a_list(tracks: Records):
     calls = (tracks.decorate, tracks.decorate_json, tracks.decorate_arrow, tracks.select("title").records)
     for call in calls:
         for passed in (0, time.monotonic() - 1, -math.inf):
-            with pytest.raises(DeadlineError):
+            with pytest.raises(DeadlineError, match=r"is a time of time\.monotonic\(\), not a duration"):
                 call(["t1"], deadline=passed)
         for ahead in (time.monotonic() + 600, math.inf, 1e300, None):
             assert len(call(["t1"], deadline=ahead)) > 0

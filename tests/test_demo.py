@@ -94,6 +94,17 @@ def test_what_it_leaves_can_be_gone_on_with(kept: Kept):
         assert "null\n" not in result.output
 
 
+def test_it_names_a_command_that_runs_though_no_folder_of_commands_has_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "")
+    told: list[str] = []
+    demo(1, say=told.append)
+    (line,) = (line for line in told if " info " in line)
+    command = shlex.split(line.split(" info ")[0])
+    installed = Path(sys.executable).with_name("bedeck")
+    assert command == ([os.path.relpath(installed)] if installed.exists() else [*command[:1], "-m", "bedeck"])
+    assert subprocess.run([*command, "--version"], check=False, capture_output=True).returncode == 0  # noqa: S603
+
+
 def test_it_leaves_nothing_unless_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = CliRunner().invoke(verbs, ["demo", "--tracks", "1", "--json"], catch_exceptions=False)
@@ -214,6 +225,7 @@ def test_few_tracks_say_nothing_of_many(kept: Kept):
     assert "100 M" in "".join(arithmetic({**facts, "tracks": 100_000}))
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("after", ["made up", "built", "decorated"])
 def test_ctrl_c_ends_all_of_it_at_once_and_leaves_nothing(tmp_path: Path, after: str):
     command = [sys.executable, "-m", "bedeck", "demo", "--tracks", "20000"]

@@ -165,7 +165,7 @@ def test_links_lead_somewhere(path: Path):
             assert anchor in map(slug, headings), link
 
 
-@pytest.mark.parametrize("name", bedeck.__all__)
+@pytest.mark.parametrize("name", ["open", *bedeck.__all__])
 def test_public_names_are_described(name: str):
     assert (getattr(bedeck, name).__doc__ or "").strip()
     text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
@@ -391,6 +391,13 @@ def get(address: str) -> tuple[int, str]:
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.code, refused.read().decode()
+
+
+def test_the_example_of_a_service_tells_its_usage():
+    done = run(str(EXAMPLES / "service.py"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(r"usage: service\.py .*STORE \[PORT\]\n", done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_the_example_of_a_service(tmp_path: Path):

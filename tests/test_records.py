@@ -393,6 +393,9 @@ def test_arguments_of_other_types_are_named(tracks: Records):
     for fields, why in (([1], "int"), (["title", ["id"]], "list"), ([None], "NoneType")):
         with pytest.raises(TypeError, match=rf"^fields\[{len(fields) - 1}\]: a name is text, not {why}$"):
             anything.decorate(["t1"], fields)
-    for call in (anything.decorate, anything.decorate_json, anything.decorate_arrow, tracks.select("title").records):
+    for call in (anything.decorate, anything.decorate_json, anything.decorate_arrow, anything.select("title").records):
+        for ids, name in ((1, "int"), (None, "NoneType"), (object(), "object")):
+            with pytest.raises(TypeError, match=rf"^ids must be a list of keys, not {name}$"):
+                call(ids)
         with pytest.raises(TypeError, match=r"^deadline='x': a time of time\.monotonic\(\)"):
             call(["t1"], deadline="x")

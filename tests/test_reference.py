@@ -85,5 +85,5 @@ def test_a_log_entry_that_does_not_fit_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match="hex"):
         reference.open(tmp_path)
     announce(tmp_path, 1)
-    with pytest.raises(NotFoundError, match="manifests"):
+    with pytest.raises(DamagedError, match=r"manifests.*: is missing"):
         reference.open(tmp_path)

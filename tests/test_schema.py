@@ -164,7 +164,13 @@ def test_types_have_one_written_form(text: str, canonical: str):
     ("text", "why"),
     [
         ("uint9", 'unknown type "uint9"; did you mean "uint8"?'),
-        ("text", 'unknown type "text"'),
+        ("text", 'unknown type "text"; did you mean "string"?'),
+        ("int", 'unknown type "int"; did you mean "int64"?'),
+        ("Float", 'unknown type "Float"; did you mean "float64"?'),
+        ("list<str>", 'unknown type "str"; did you mean "string"?'),
+        ("datetime", 'unknown type "datetime"; did you mean "timestamp[us]"?'),
+        ("decimal", "known: bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64, string,"),
+        ("decimal", "timestamp[us], timestamp[us,UTC], list<string>"),
         ("String", 'did you mean "string"?'),
         ("", 'unknown type ""'),
         ("reference", 'unknown type "reference"'),
@@ -308,6 +314,14 @@ def test_what_is_no_schema_is_refused(mapping: object):
 )
 def test_objects_check_themselves(call: Callable[..., object], args: list[object]):
     refusal(call, *args)
+
+
+@pytest.mark.parametrize("value", [[Type("id")], "x", 3])
+def test_what_is_named_is_in_mappings(value: object):
+    expected = "a mapping by name is expected, or in a catalogue.toml a table, not "
+    assert refusal(Schema, value) == f"types: {expected}{value!r}"
+    assert refusal(Type, "id", fields=value) == f"fields: {expected}{value!r}"
+    assert refusal(Type, "id", references=value) == f"references: {expected}{value!r}"
 
 
 def test_a_reference_is_a_reference():

@@ -365,7 +365,10 @@ def test_whole_floats_refer_if_that_is_declared(values: list[object], declared: 
 def test_csv_is_told_the_way_in(tmp_path: Path):
     (tmp_path / "tracks.csv").write_text("id\n1\n")
     path = str(tmp_path / "tracks.csv")
-    assert refusal(SourceError, path).endswith(f"; give pyarrow.csv.read_csv({path!r}) as the source")
+    way_out = f"convert it to Parquet, or build from Python with pyarrow.csv.read_csv({path!r}) in sources="
+    assert refusal(SourceError, path).endswith(f" can be read: {way_out}")
+    (tmp_path / "tracks.json").touch()
+    assert refusal(SourceError, tmp_path / "tracks.json").endswith(" can be read: convert it to Parquet")
 
 
 @pytest.mark.parametrize(
@@ -582,6 +585,23 @@ def test_errors_of_arrow_data_name_it():
     source = pa.RecordBatchReader.from_batches(pa.schema([("id", pa.int64())]), failing())
     assert refusal(SourceError, source).startswith("<arrow>: cannot be read: Invalid: in the query")
     assert refusal(SourceError, pa.chunked_array([[1]])).startswith("<arrow>: cannot be read: ")
+
+
+def test_a_declared_field_that_no_row_has_is_refused():
+    type_ = Type("id", fields={"pricecents": "int32", "name": "string"})
+    message = '[type.track]: field "pricecents": no row of <iterable> has it; did you mean "price_cents"?'
+    found = [{"id": 1, "name": "a", "price_cents": 1}, {"id": 2}]
+    assert refusal(SchemaError, found, type_) == message
+    assert refusal(SchemaError, (found[n % 2] for n in range(40_000)), type_) == message
+    assert refusal(SchemaError, [{"id": 1}], Type("id", fields={"x": "int8"})).endswith("has it; known: id")
+
+
+def test_a_declared_field_that_any_row_has_is_taken():
+    type_ = Type("id", fields={"x": "int8"})
+    late = ({"id": n} if n < 39_999 else {"id": n, "x": 7} for n in range(40_000))
+    assert [row["x"] for row in rows(late, type_)] == [None] * 39_999 + [7]
+    assert rows([{"id": 1}, {"id": 2, "x": None}], type_) == [{"id": 1, "x": None}, {"id": 2, "x": None}]
+    assert rows([], type_) == []
 
 
 @pytest.mark.parametrize("source", [None, 1, {"a": {"id": 1}}, object()])
@@ -837,5 +857,5 @@ def test_pyarrow_is_imported_only_when_a_source_is_read():
 def test_without_pyarrow_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.compute", None)
-    with pytest.raises(ImportError, match=re.escape("pip install 'bedeck[build]'")):
+    with pytest.raises(ImportError, match=r"needs pyarrow: pip install pyarrow$"):
         streams([{"id": 1}])

@@ -119,9 +119,17 @@ def test_making_a_store_object_touches_nothing(new: LocalStore) -> None:
 
 def test_no_store(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path in (tmp_path / "nowhere", tmp_path, tmp_path / "file"):
+    (tmp_path / "empty").mkdir()
+    elsewhere = "; check the path, or build into a new or an empty folder"
+    for path, way_out in (
+        (tmp_path / "nowhere", "check the path, or build one there"),
+        (tmp_path / "empty", "check the path, or build one there"),
+        (tmp_path, f"it is a folder of other files{elsewhere}"),
+        (tmp_path / "file", f"it is a file{elsewhere}"),
+        (tmp_path / "file" / "in", "check the path, or build one there"),
+    ):
         for read in (LocalStore(path).log, LocalStore(path).head, LocalStore(path).resolve):
-            with pytest.raises(NotFoundError, match=rf"no bedeck store at {path}: .*build one there"):
+            with pytest.raises(NotFoundError, match=rf"^no bedeck store at {path}: {way_out}$"):
                 read()
 
 
@@ -177,7 +185,7 @@ def test_every_damage_to_a_manifest_is_told(store: LocalStore) -> None:
         with pytest.raises(DamagedError, match=rf"^manifest {entry.manifest} of .*checksum .*restore it"):
             store.manifest(entry)
     path.unlink()
-    with pytest.raises(NotFoundError, match=rf"^manifest {entry.manifest} is missing from .*restore it"):
+    with pytest.raises(DamagedError, match=rf"^manifest {entry.manifest} is missing from .*restore it"):
         store.manifest(entry)
 
 
@@ -188,7 +196,7 @@ def test_blobs_missing_or_of_another_size_are_told(store: LocalStore) -> None:
     with pytest.raises(DamagedError, match=rf"{blob} has 8 bytes instead of 9: build again"):
         store.blobs(manifest)
     blob.unlink()
-    with pytest.raises(NotFoundError, match=rf"blob {blob.name} is missing from .*: build again"):
+    with pytest.raises(DamagedError, match=rf"blob {blob.name} is missing from .*: build again"):
         store.blobs(manifest)
 
 
@@ -381,7 +389,7 @@ def test_blobs_are_measured_before_they_are_announced(store: LocalStore) -> None
         with pytest.raises(DamagedError, match=f"{name} has 5 bytes instead of 9"):
             store.publish(folder, manifest)
         (folder / name).unlink()
-        with pytest.raises(NotFoundError, match=f"blob {name} is missing"):
+        with pytest.raises(DamagedError, match=f"blob {name} is missing"):
             store.publish(folder, manifest)
     assert everything(store.path) == before
 

@@ -5,15 +5,16 @@
 >>> catalogue["track"].decorate(ids, ["title", "artists.name"])             # doctest: +SKIP
 [{'title': 'No Air', 'artists': [{'name': 'Jordin Sparks'}, {'name': 'Chris Brown'}]}, None]
 
-Importing bedeck needs nothing but the standard library; building needs ``pip install 'bedeck[build]'``.
+Importing bedeck needs nothing but the standard library; building needs pyarrow: ``pip install pyarrow``.
 """
 
 import warnings
 from collections.abc import Mapping
 
-from bedeck._core import DEBUG, Batches, Record
+from bedeck._core import DEBUG, VERSION, Batches, Record
 from bedeck.build import Build, build
-from bedeck.catalogue import Catalogue, Records, Selection, View, open  # noqa: A004 - bedeck.open, as gzip.open
+from bedeck.catalogue import Catalogue, Records, Selection, View
+from bedeck.catalogue import open as open  # noqa: A004 - bedeck.open, as gzip.open
 from bedeck.errors import (
     BusyError,
     DamagedError,
@@ -32,6 +33,7 @@ from bedeck.errors import (
 from bedeck.memory import MemoryWarning, Warmed
 from bedeck.schema import Key, Reference, Schema, Type
 
+# Without `open`: "from bedeck import *" leaves the built-in one in its place.
 __all__ = [
     "Batches",
     "Build",
@@ -60,8 +62,9 @@ __all__ = [
     "View",
     "Warmed",
     "build",
-    "open",
 ]
+
+__version__ = VERSION
 
 Mapping.register(Record)
 

@@ -131,7 +131,7 @@ def pyarrow() -> ModuleType:
         import_module("pyarrow.parquet")
         return import_module("pyarrow")
     except ImportError as error:
-        raise ImportError("reading sources needs pyarrow: pip install 'bedeck[build]'") from error
+        raise ImportError("reading sources needs pyarrow: pip install pyarrow") from error
 
 
 def resolve(type_name: str, type_: Type, arrow_schema: pa.Schema) -> ResolvedType:

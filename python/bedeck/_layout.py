@@ -341,7 +341,6 @@ class Field:
             return data
         return split_items(data) if self.item is None else self.item.split(data)
 
-
     def parse_printed(self, data: bytes) -> Raw:
         """The texts that printed keys are."""
         return split_items(data) if self.type.is_list else data

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from bedeck._arrow import ResolvedType, cast, infer, pyarrow, resolve, schema_of, shown, take
-from bedeck.errors import SourceError
+from bedeck.errors import SchemaError, SourceError, suggest
 from bedeck.schema import INTEGERS, FieldType, Type
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def take_mappings(
 
     Columns stand in the order of the mappings, if all of those have the same, and are sorted by name if not; columns
     that are only declared come last. Raises `SourceError` for what is no mapping, for values of types that do not go
-    together, and for a field that is new after the first mappings; `SchemaError` as `resolve` does.
+    together, and for a field that is new after the first mappings; `SchemaError` as `resolve` does, and at the end for
+    a declared field that none of the mappings had, if there were any.
     """
     mappings = _mappings(rows)
     first = list(islice(mappings, CHUNK))
@@ -76,15 +77,19 @@ def _batches(
     pa = pyarrow()
     names = {column.name for column in resolved.columns}
     schema = schema_of(resolved)
-    row = 0
+    row, seen = 0, set[str]()
     while chunk := list(islice(mappings, CHUNK)):
         _check_names(chunk, names, row)
+        if not seen.issuperset(type_.fields):
+            seen.update(*chunk)
         arrays = []
         for column in resolved.columns:
             convert = partial(_canonical, values=column.values, declared=column.name in type_.fields)
             arrays.append(take(_cells(chunk, column.name), convert, column.name, ORIGIN, row))
         yield pa.record_batch(arrays, schema=schema)
         row += len(chunk)
+    if row:
+        _check_declared(resolved.name, type_, sorted(seen))
 
 
 def _check_names(chunk: Sequence[Mapping[str, object]], names: AbstractSet[str], start: int) -> None:
@@ -93,6 +98,13 @@ def _check_names(chunk: Sequence[Mapping[str, object]], names: AbstractSet[str],
             raise SourceError(
                 f'{ORIGIN}: row {row}: field "{name}" is new, the rows before have none: declare its type'
             )
+
+
+def _check_declared(type_name: str, type_: Type, seen: Collection[str]) -> None:
+    for name in type_.fields:
+        if name not in seen:
+            way_out = suggest(name, (other for other in seen if other not in type_.fields))
+            raise SchemaError(f'[type.{type_name}]: field "{name}": no row of {ORIGIN} has it{way_out}')
 
 
 def _canonical(cells: Sequence[object], values: FieldType, *, declared: bool) -> pa.Array:

@@ -1,6 +1,7 @@
 """Building a version of a catalogue from its sources into a store."""
 
 import json
+import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bedeck._core import Builder
 from bedeck._limit import memory_limit
-from bedeck.errors import SchemaError, SourceError
+from bedeck.errors import SchemaError
 from bedeck.schema import Schema, Type
 from bedeck.sources import ResolvedType, Source, Stream, count, read
 from bedeck.store import LocalStore
@@ -46,16 +47,27 @@ class BuiltType:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A finished build: the version it announced, its types by name, and the seconds it took."""
+    """A finished build: the version it announced, its types by name, and the seconds it took.
+
+    ``gone`` has the types that the version before had and this one has not.
+    """
 
     version: int
     types: Mapping[str, BuiltType]
     seconds: float
+    gone: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
         """Bytes of all blobs."""
         return sum(type_.bytes for type_ in self.types.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """What may not have been meant, a sentence each: types that are empty, or that are no longer there."""
+        empty = [f'type "{name}" is empty: its source gave no rows' for name, of in self.types.items() if not of.rows]
+        gone = [f'type "{name}" of the version before is not in version {self.version}' for name in self.gone]
+        return empty + gone
 
 
 def cores() -> int:
@@ -93,11 +105,12 @@ def build(  # noqa: PLR0913 - what may be left out is named
     as it was; what it wrote meanwhile goes with the process, or when the next build starts.
 
     Raises `SchemaError`, `SourceError` and below, `BusyError` where another build holds the store, `StoreError`;
-    ``TypeError`` where ``schema`` is neither, ``ValueError`` where there are no threads.
+    ``TypeError`` where ``schema`` is neither, ``sources`` no mapping or ``threads`` no whole number, ``ValueError``
+    where there are no threads.
     """
     started = time.monotonic()
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads={threads}: at least one is needed, or None for as many as there are cores")
+    if threads is not None:
+        threads = _whole_threads(threads)
     if not isinstance(schema, Schema | str | os.PathLike):
         raise TypeError(f"schema: a Schema or the path of a catalogue.toml is expected, not {type(schema).__name__}")
     if memory is not None and memory < LEAST_MEMORY:
@@ -105,8 +118,9 @@ def build(  # noqa: PLR0913 - what may be left out is named
             f"memory={memory}: at least {LEAST_MEMORY} bytes are needed, or None for half of what there is"
         )
     base = Path() if isinstance(schema, Schema) else Path(schema).parent
+    place = "" if isinstance(schema, Schema) else f"{os.fspath(schema)}: "
     schema = schema if isinstance(schema, Schema) else Schema.load(schema)
-    given = _given(schema, sources or {})
+    given = _given(schema, {} if sources is None else sources, place)
     local = LocalStore(store)
     with local.hold() as folder:
         head = local.head()
@@ -149,7 +163,8 @@ def build(  # noqa: PLR0913 - what may be left out is named
         )
         for type_ in built
     }
-    return Build(version, types, time.monotonic() - started)
+    gone = tuple(name for name in (parent["types"] if parent else {}) if name not in types)
+    return Build(version, types, time.monotonic() - started, gone)
 
 
 def _half() -> int:
@@ -205,7 +220,21 @@ class _Numbers:
         return int(number)
 
 
-def _given(schema: Schema, sources: Mapping[str, Source]) -> dict[str, Source]:
+def _whole_threads(threads: int) -> int:
+    way_out = "or None for as many as there are cores"
+    try:
+        number = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads={threads!r}: a whole number is expected, {way_out}") from None
+    if number < 1:
+        raise ValueError(f"threads={threads}: at least one is needed, {way_out}")
+    return number
+
+
+def _given(schema: Schema, sources: Mapping[str, Source] | Iterable[object], place: str) -> dict[str, Source]:
+    if not isinstance(sources, Mapping):
+        example = f'{{"{next(iter(schema.types))}": [...]}}'
+        raise TypeError(f"sources: a mapping of type to source is expected, not {type(sources).__name__}: {example}")
     for name in sources:
         if name not in schema.types:
             raise SchemaError(f"sources: there is no type {name!r}; the schema has {', '.join(schema.types)}")
@@ -213,7 +242,7 @@ def _given(schema: Schema, sources: Mapping[str, Source]) -> dict[str, Source]:
     for name, type_ in schema.types.items():
         source = sources.get(name, type_.source)
         if source is None:
-            raise SourceError(f"[type.{name}]: no source: state one in the schema, or give it in sources=")
+            raise SchemaError(f'{place}[type.{name}]: no source: write source = "..." into it, or give it in sources=')
         given[name] = source
     return given
 

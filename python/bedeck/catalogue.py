@@ -245,7 +245,7 @@ class View:
 
 
 class Records(Mapping[Any, Record]):
-    """The records of one type, by key. Live: each call sees the version that its catalogue serves then.
+    """The records of one type, by key, in the version that its catalogue or view serves.
 
     Ids may be ``str``, ``bytes``, ``uuid.UUID`` or ``int``, by the kind of the key, in any iterable or in a column of
     NumPy, pandas, polars or Arrow. One that is not well formed is not in the catalogue; one that cannot be a key of
@@ -255,8 +255,8 @@ class Records(Mapping[Any, Record]):
     ``"album.artists.name"``. ``None`` is every field of the type itself, without the key. A bare reference column
     gives the keys it names; a reference that leads to no record is ``None`` in its place. ``missing`` says what
     becomes of an id that is not in the catalogue: ``"null"`` keeps its place, ``"drop"`` leaves it out, ``"error"``
-    raises `MissingKeyError`. ``deadline`` is a time on the clock of ``time.monotonic()``, after which `DeadlineError`
-    is raised between slices of a long list.
+    raises `MissingKeyError`. ``deadline`` is a time on the clock of ``time.monotonic()``, not a duration, after which
+    `DeadlineError` is raised between slices of a long list: ``deadline=time.monotonic() + 0.05``.
 
     Two `Records` are equal only if they are one.
     """

@@ -1,6 +1,6 @@
 """The command line, ``bedeck``: the verbs of the package for a terminal. docs/cli.md is its manual.
 
-Needs click, which is imported when the command line is run: ``pip install 'bedeck[cli]'``.
+Needs click, which is imported when the command line is run: ``pip install click``.
 """
 
 import io
@@ -24,7 +24,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
-        sys.stderr.write("bedeck: the command line needs click: pip install 'bedeck[cli]'\n")
+        sys.stderr.write("bedeck: the command line needs click: pip install click\n")
         sys.exit(5)
     open_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):

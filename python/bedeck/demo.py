@@ -1,6 +1,6 @@
 """A demonstration: a catalogue made up, built, playlists decorated from it, and all that against a plain Python dict.
 
-Needs numpy and pyarrow: ``pip install 'bedeck[cli]'``.
+Needs numpy and pyarrow: ``pip install numpy pyarrow``.
 """
 
 import os
@@ -135,8 +135,17 @@ def _compete(tracks: int, playlists: Sequence[Sequence[str]], folder: Path) -> F
     return {**asked, "dict": of_dict, "bedeck": of_bedeck}
 
 
+def _command() -> str:
+    if shutil.which("bedeck"):
+        return "bedeck"
+    installed = Path(sys.executable).with_name("bedeck")
+    if installed.exists():
+        return shlex.quote(os.path.relpath(installed))
+    return f"{shlex.quote(os.path.relpath(sys.executable))} -m bedeck"
+
+
 def _next_steps(keep: Path | None, id_: str) -> Iterator[str]:
-    command = "bedeck" if shutil.which("bedeck") else f"{shlex.quote(os.path.relpath(sys.executable))} -m bedeck"
+    command = _command()
     if not keep:
         yield f"  {command} demo --keep demo    # leaves all this in the folder demo"
     store = shlex.quote(str((keep or Path("demo")) / "store"))

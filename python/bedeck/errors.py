@@ -11,9 +11,9 @@
      +- MissingKeyError (KeyError)          a key is not in the catalogue
      +- DeadlineError (TimeoutError)        a deadline passed before the answer was complete
      +- StoreError (OSError)                a store cannot be read or written
-         +- NotFoundError (FileNotFoundError)   there is no such store, version or blob
+         +- NotFoundError (FileNotFoundError)   there is no such store or version
          +- BusyError                       another build holds the store
-         +- DamagedError                    a checksum, a size or a structure is wrong
+         +- DamagedError                    a checksum, a size or a structure is wrong, or a file of a version missing
          +- FormatError                     not a bedeck file, or one that a newer bedeck wrote
 
 In brackets: the built-in error that each of them is as well.
@@ -84,7 +84,7 @@ class StoreError(Error, OSError):
 
 
 class NotFoundError(StoreError, FileNotFoundError):
-    """There is no such store, version or blob."""
+    """There is no such store or version."""
 
 
 class BusyError(StoreError):
@@ -92,20 +92,20 @@ class BusyError(StoreError):
 
 
 class DamagedError(StoreError):
-    """A checksum, a size or a structure is wrong: the data is not served."""
+    """A checksum, a size or a structure is wrong, or a file of a version is missing: the data is not served."""
 
 
 class FormatError(StoreError):
     """Not a bedeck file, or one that a newer bedeck wrote."""
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, or else what is known."""
+def suggest(name: str, known: Iterable[str], most: int = NAMES_SHOWN) -> str:
+    """The end of a message about an unknown name: the nearest known one, or else what is known, ``most`` of it."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
     if near:
         return f'; did you mean "{near[0]}"?'
-    shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+    shown = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
     return f"; known: {shown}" if names else ""
 
 

@@ -15,7 +15,7 @@ It is slow and small, and shares no code with the native core. Read it top-down,
 [{'title': '...', 'artists': [{'name': '...'}]}]
 
 Errors: `DamagedError` (a checksum, an offset or a structure is wrong), `FormatError` (not a bedeck file, or written by
-a newer format) and `NotFoundError` (no store, version or blob there), each naming the file and the section.
+a newer format) and `NotFoundError` (no such store or version), each naming the file and the section.
 Everything is held in memory, and opening hashes all of it at about 20 MB/s: it is meant for small stores.
 """
 
@@ -198,7 +198,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise NotFoundError(f"{path}: no such file") from None
+        raise DamagedError(f"{path}: is missing") from None
 
 
 # A type ------------------------------------------------------------------------------------------------------------

@@ -38,6 +38,15 @@ KEY_KINDS = ("base62", "uuid", "int", "string", "bytes")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 PLAIN = ("bool", *INTEGERS, "float32", "float64", "string", "binary", "date", "categorical")
 EXAMPLES = (*PLAIN, "timestamp[us]", "timestamp[us,UTC]", "list<string>")
+# What others call a type, where no name is near enough to find it by.
+MEANT = {
+    **dict.fromkeys(("int", "integer"), "int64"),
+    **dict.fromkeys(("float", "double"), "float64"),
+    **dict.fromkeys(("str", "text"), "string"),
+    **dict.fromkeys(("bytes", "blob"), "binary"),
+    "boolean": "bool",
+    "datetime": "timestamp[us]",
+}
 UNITS = ("s", "ms", "us", "ns")
 KEY_TYPES = ("string", "binary", *INTEGERS)
 TYPE_MEMBERS = ("key", "source", "fields", "references", "uri", "hot", "on_duplicate", "strict")
@@ -65,7 +74,7 @@ class FieldType:
 
     def __post_init__(self) -> None:
         if self.kind not in (*PLAIN, "timestamp", "list"):
-            raise SchemaError(f'unknown type "{self.kind}"{suggest(self.kind, EXAMPLES)}')
+            raise SchemaError(f'unknown type "{self.kind}"{_suggest_type(self.kind)}')
         if (self.kind == "list") != (self.item is not None) or (self.item is not None and self.item.kind == "list"):
             raise SchemaError('a list has items of a type that is no list, as in "list<string>"')
         if self.unit not in (UNITS if self.kind == "timestamp" else (None,)):
@@ -159,8 +168,8 @@ class Type:
         members = {
             "key": Key(key) if isinstance(key, str) else key,
             "source": source if source is None or isinstance(source, str) else _texts("source", source),
-            "fields": {name: _canonical(name, text) for name, text in _table(fields or {}).items()},
-            "references": _table(references or {}),
+            "fields": {name: _canonical(name, text) for name, text in _named("fields", fields or {}).items()},
+            "references": _named("references", references or {}),
             "uri": uri,
             "hot": _texts("hot", hot),
             "on_duplicate": on_duplicate,
@@ -183,7 +192,7 @@ class Schema:
     namespace: str = "default"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "types", _table(self.types))
+        object.__setattr__(self, "types", _named("types", self.types))
         with within("namespace"):
             _check_identifier(self.namespace)
         if not self.types:
@@ -326,6 +335,18 @@ def _texts(what: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
         raise SchemaError(f"{what} is a list of texts, not {value!r}")
     return tuple(value)
+
+
+def _suggest_type(kind: str) -> str:
+    if meant := MEANT.get(kind.lower()):
+        return f'; did you mean "{meant}"?'
+    return suggest(kind, EXAMPLES, most=len(EXAMPLES))
+
+
+def _named(what: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SchemaError(f"{what}: a mapping by name is expected, or in a catalogue.toml a table, not {value!r}")
+    return dict(value)
 
 
 def _table(value: object, known: Collection[str] | None = None, needed: Collection[str] = ()) -> dict[str, Any]:

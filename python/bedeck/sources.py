@@ -1,6 +1,6 @@
 """Sources: files, Arrow data and iterables of mappings, read as streams of Arrow batches in canonical types.
 
-Needs pyarrow, which is imported when the first source is read: ``pip install 'bedeck[build]'``.
+Needs pyarrow, which is imported when the first source is read: ``pip install pyarrow``.
 """
 
 from __future__ import annotations
@@ -162,8 +162,10 @@ def _find(sources: Iterable[StrPath], base: Path) -> list[str]:
         if Path(name).is_dir():
             raise SourceError(f"{name}: a folder: name the files in it, as in {Path(name, '*.parquet')}")
         if not name.lower().endswith(SUFFIXES):
-            way_out = f"; give pyarrow.csv.read_csv({name!r}) as the source" if name.lower().endswith(CSV) else ""
-            raise SourceError(f"{name}: of files, only Parquet ({', '.join(SUFFIXES)}) can be read{way_out}")
+            way_out = "convert it to Parquet"
+            if name.lower().endswith(CSV):
+                way_out += f", or build from Python with pyarrow.csv.read_csv({name!r}) in sources="
+            raise SourceError(f"{name}: of files, only Parquet ({', '.join(SUFFIXES)}) can be read: {way_out}")
     return sorted(found)
 
 

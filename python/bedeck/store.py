@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +63,7 @@ class LocalStore:
         try:
             names = [path.name for path in (self.path / "log").iterdir()]
         except (FileNotFoundError, NotADirectoryError):
-            raise NotFoundError(f"no bedeck store at {self.path}: check the path, or build one there") from None
+            raise self._no_store() from None
         except OSError as error:
             raise StoreError(f"cannot list the log of {self.path}: {error}") from error
         return sorted(int(name[:10]) for name in names if ENTRY_NAME.fullmatch(name))
@@ -115,11 +115,11 @@ class LocalStore:
     def manifest(self, entry: Entry) -> dict[str, Any]:
         """What the version of `entry` consists of: its manifest, verified by hash.
 
-        Raises NotFoundError, DamagedError, or FormatError (not a manifest, or one written by a newer bedeck).
+        Raises DamagedError, also where it is missing, or FormatError (not a manifest, or one of a newer bedeck).
         """
         path = self._manifest_path(entry.manifest)
         what = f"manifest {entry.manifest}"
-        data = self._read(path, what)
+        data = self._read(path, what, DamagedError)
         if blake3(data) != entry.manifest:
             raise DamagedError(f"{what} of {self.path} does not match its checksum (file {path}): {RECOVER}")
         manifest = parse(data)
@@ -136,7 +136,7 @@ class LocalStore:
     def blobs(self, manifest: Mapping[str, Any]) -> dict[str, Path]:
         """The files that `manifest` names, by name, each found to be there in its full size.
 
-        Raises NotFoundError or DamagedError, naming the blob and its type.
+        Raises DamagedError, naming the blob, or the type for which none is named.
         """
         try:
             named = list(blobs_of(manifest))
@@ -198,7 +198,7 @@ class LocalStore:
     def _manifest_path(self, name: str) -> Path:
         return self.path / "manifests" / f"{name}.json"
 
-    def _read(self, path: Path, what: str) -> bytes:
+    def _read(self, path: Path, what: str, missing: type[StoreError] = NotFoundError) -> bytes:
         try:
             # Not to wait for the other end of a pipe, nor to read for ever.
             with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
@@ -206,7 +206,7 @@ class LocalStore:
                 sound = stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST
                 data = file.read() if sound else b""
         except FileNotFoundError:
-            raise NotFoundError(f"{what} is missing from {self.path} (file {path}): {RECOVER}") from None
+            raise missing(f"{what} is missing from {self.path} (file {path}): {RECOVER}") from None
         except OSError as error:
             raise StoreError(f"cannot read {what} of {self.path}: {error}") from error
         if not sound:
@@ -235,19 +235,30 @@ class LocalStore:
         try:
             found = path.stat().st_size
         except FileNotFoundError:
-            raise NotFoundError(f"blob {path.name} is missing from {path.parent}: {REBUILD}") from None
+            raise DamagedError(f"blob {path.name} is missing from {path.parent}: {REBUILD}") from None
         except OSError as error:
             raise StoreError(f"cannot read blob {path.name} of {self.path}: {error}") from error
         if found != size:
             raise DamagedError(f"blob {path} has {found} bytes instead of {size}: {REBUILD}")
         return path
 
+    def _no_store(self) -> NotFoundError:
+        way_out = "check the path, or build one there"
+        with suppress(OSError):
+            if self.path.is_file() or self._is_foreign():
+                what = "a file" if self.path.is_file() else "a folder of other files"
+                way_out = f"it is {what}; check the path, or build into a new or an empty folder"
+        return NotFoundError(f"no bedeck store at {self.path}: {way_out}")
+
+    def _is_foreign(self) -> bool:
+        found = {path.name for path in self.path.iterdir()}
+        return not (found <= PARTS or found >= PARTS - {"tmp"})
+
     def _make(self) -> None:
         if self.path.is_file():
             raise StoreError(f"{self.path} is a file: name a new or an empty folder")
         make_folder(self.path)
-        found = {path.name for path in self.path.iterdir()}
-        if not (found <= PARTS or found >= PARTS - {"tmp"}):
+        if self._is_foreign():
             raise StoreError(f"{self.path} holds other files and is no bedeck store: name a new or an empty folder")
         for part in sorted(PARTS):
             (self.path / part).mkdir(exist_ok=True)

@@ -3,7 +3,7 @@
 A catalogue is a folder of Parquet files with a `catalogue.toml`, which `bedeck.build` takes. All of it is made up, and
 a function of the number of tracks and a seed; so requests for a catalogue can be made without it, and anywhere.
 
-Needs numpy and pyarrow: `pip install 'bedeck[cli]'`.
+Needs numpy and pyarrow: `pip install numpy pyarrow`.
 """
 
 import json
@@ -238,4 +238,5 @@ def _check(tracks: int) -> None:
 def _need(*packages: str) -> None:
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        raise ImportError(f"bedeck.synth needs {' and '.join(missing)}: pip install 'bedeck[cli]'", name=missing[0])
+        way_out = f"pip install {' '.join(missing)}"
+        raise ImportError(f"bedeck.synth needs {' and '.join(missing)}: {way_out}", name=missing[0])

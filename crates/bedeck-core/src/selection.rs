@@ -166,7 +166,7 @@ impl Node {
             return self.output(path, from, whole);
         };
         let Some(i) = directory.fields.iter().position(|f| f.reference.as_ref().is_some_and(|r| r.name == name)) else {
-            return Err(unknown(version, self.type_place, name, whole));
+            return Err(no_way(version, self.type_place, name, rest, whole));
         };
         let target = of_type.targets[i].unwrap_or(self.type_place);
         let child = self.child(i, directory.fields[i].field_type.list, target);
@@ -215,6 +215,26 @@ impl Node {
         }
         self.children.iter_mut().for_each(|child| child.node.finish(version));
     }
+}
+
+/// Why a dotted way does not go on from `name`, the part before `rest` at the end of `whole`.
+fn no_way(version: &Version, place: usize, name: &str, rest: &str, whole: &str) -> Error {
+    let of_type = &version.types[place];
+    let directory = of_type.blob.directory();
+    let before = &whole[..whole.len() - name.len() - 1 - rest.len()];
+    let field = directory.fields.iter().find(|f| f.name == name);
+    let why = match field {
+        Some(Field { reference: Some(reference), .. }) => {
+            let way = format!("{before}{}.{rest}", reference.name);
+            format!("is a column, not a reference; go through its reference: {way:?}")
+        }
+        Some(field) => format!("is {} and has no fields; select {:?}", field.field_type, format!("{before}{name}")),
+        None if name == directory.key.field => {
+            format!("is the key and has no fields; select {:?}", format!("{before}{name}"))
+        }
+        None => return unknown(version, place, name, whole),
+    };
+    Error::Selection(format!("{whole:?}: {name:?} of type {:?} {why}", of_type.name))
 }
 
 fn unknown(version: &Version, place: usize, name: &str, whole: &str) -> Error {

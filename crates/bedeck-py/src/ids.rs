@@ -139,11 +139,20 @@ pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
             }
         }
     } else {
-        for (i, id) in ids.try_iter()?.enumerate() {
+        let items = ids.try_iter().map_err(|error| match ids.hasattr("__iter__") {
+            Ok(false) => not_a_list(ids),
+            _ => error,
+        })?;
+        for (i, id) in items.enumerate() {
             push(spec, &id?, i, &mut out)?;
         }
     }
     Ok(out)
+}
+
+fn not_a_list(ids: &Bound<'_, PyAny>) -> PyErr {
+    let name = ids.get_type().name().map_or_else(|_| "this".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!("ids must be a list of keys, not {name}"))
 }
 
 /// A plain Arrow array of ids; one with a dictionary goes the way of Python objects.

@@ -36,4 +36,8 @@ mod _core {
     /// Whether this is a debug build, whose speed means nothing.
     #[pymodule_export]
     const DEBUG: bool = cfg!(debug_assertions);
+
+    /// The version of the package.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bedeck_core::columns::Columns;
 use bedeck_core::decorate::{self, Missing, Stop};
+use bedeck_core::error::Error;
 use bedeck_core::gather::Frame;
 use bedeck_core::locator::Span;
 use bedeck_core::selection::Node;
@@ -13,6 +14,7 @@ use bedeck_core::sink::Sink;
 use bedeck_core::version::Version;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::answer::{Batches, Scan};
@@ -69,12 +71,15 @@ thread_local! {
     static BUFFER: Cell<Sink> = Cell::default();
 }
 
-fn missing_from(name: &str) -> PyResult<Missing> {
-    match name {
-        "null" => Ok(Missing::Null),
-        "drop" => Ok(Missing::Drop),
-        "error" => Ok(Missing::Error),
-        _ => Err(PyValueError::new_err(format!("missing={name:?}: expected \"null\", \"drop\" or \"error\""))),
+fn missing_from(name: &Bound<'_, PyAny>) -> PyResult<Missing> {
+    match name.extract::<PyBackedStr>().as_deref() {
+        Ok("null") => Ok(Missing::Null),
+        Ok("drop") => Ok(Missing::Drop),
+        Ok("error") => Ok(Missing::Error),
+        _ => {
+            let shown = name.repr()?;
+            Err(PyValueError::new_err(format!("missing={shown}: expected \"null\", \"drop\" or \"error\"")))
+        }
     }
 }
 
@@ -100,12 +105,12 @@ impl Compiled {
         py: Python<'_>,
         node: &Node,
         ids: &Bound<'_, PyAny>,
-        missing: &str,
-        deadline: Option<f64>,
+        missing: &Bound<'_, PyAny>,
+        seconds: Option<f64>,
         mut each: impl FnMut(&Frame) -> PyResult<()>,
     ) -> PyResult<()> {
         let program = &*self.0;
-        let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
+        let (missing, deadline) = (missing_from(missing)?, deadline_in(seconds)?);
         let keys = self.parse(ids)?;
         let done: Result<(), Failure> = keys.with(|keys| {
             decorate::decorate(&program.version, node, keys, missing, deadline, |start, frame| {
@@ -117,13 +122,20 @@ impl Compiled {
             })
         });
         done.map_err(|failure| match failure {
-            Failure::Stop(stop) => self.stopped(py, ids, stop),
+            Failure::Stop(stop) => self.stopped(py, ids, stop, seconds),
             Failure::Python(error) => error,
         })
     }
 
-    fn stopped(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, stop: Stop) -> PyErr {
+    fn stopped(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, stop: Stop, seconds: Option<f64>) -> PyErr {
         match stop {
+            Stop::Failed(Error::Deadline) if seconds.is_some_and(|left| left <= 0.0) => raise(
+                py,
+                "DeadlineError",
+                "the deadline had passed when the call began: a deadline is a time of time.monotonic(), not a duration, \
+                 as in deadline=time.monotonic() + 0.05"
+                    .to_owned(),
+            ),
             Stop::Failed(error) => to_py(py, &error),
             Stop::Missing(place) => {
                 // Of a list or a tuple alone it is sure that asking for an item gives the item, and does nothing else.
@@ -148,7 +160,7 @@ impl Compiled {
         &self,
         py: Python<'py>,
         ids: &Bound<'py, PyAny>,
-        missing: &str,
+        missing: &Bound<'py, PyAny>,
         deadline: Option<f64>,
     ) -> PyResult<Bound<'py, PyList>> {
         let out = PyList::empty(py);
@@ -164,21 +176,19 @@ impl Compiled {
         &self,
         py: Python<'py>,
         ids: &Bound<'py, PyAny>,
-        missing: &str,
+        missing: &Bound<'py, PyAny>,
         deadline: Option<f64>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let program = &*self.0;
-        let (missing, deadline) = (missing_from(missing)?, deadline_in(deadline)?);
+        let (missing, until) = (missing_from(missing)?, deadline_in(deadline)?);
         let keys = self.parse(ids)?;
         let mut json = BUFFER.take();
         json.clear();
         let mut render = || {
-            keys.with(|keys| {
-                decorate::decorate_json(&program.version, &program.node, keys, missing, deadline, &mut json)
-            })
+            keys.with(|keys| decorate::decorate_json(&program.version, &program.node, keys, missing, until, &mut json))
         };
         let done = if keys.len() >= DETACH_FROM { py.detach(render) } else { render() };
-        let answer = done.map(|()| PyBytes::new(py, json.written())).map_err(|stop| self.stopped(py, ids, stop));
+        let answer = done.map(|()| PyBytes::new(py, json.written())).map_err(|stop| self.stopped(py, ids, stop, deadline));
         if json.capacity() <= KEPT {
             BUFFER.set(json);
         }
@@ -190,7 +200,7 @@ impl Compiled {
         &self,
         py: Python<'_>,
         ids: &Bound<'_, PyAny>,
-        missing: &str,
+        missing: &Bound<'_, PyAny>,
         deadline: Option<f64>,
     ) -> PyResult<Batches> {
         let program = &*self.0;
@@ -216,7 +226,7 @@ impl Compiled {
         &self,
         py: Python<'py>,
         ids: &Bound<'py, PyAny>,
-        missing: &str,
+        missing: &Bound<'py, PyAny>,
         deadline: Option<f64>,
     ) -> PyResult<Bound<'py, PyList>> {
         let out = PyList::empty(py);

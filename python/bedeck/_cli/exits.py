@@ -30,7 +30,7 @@ __all__ = ["Exit", "Verbs", "ending_in_order"]
 _HINTS = {
     'missing="null" or "drop" lets it pass': "--missing null or drop lets it pass",
     "open another version with version=": "open another version with --version",
-    "state one in the schema, or give it in sources=": "state one in the schema",
+    " into it, or give it in sources=": " into it",
 }
 
 

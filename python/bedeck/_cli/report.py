@@ -51,6 +51,8 @@ def built(build: bedeck.Build, store: Path) -> Facts:
             }
             for name, type_ in build.types.items()
         },
+        "gone": list(build.gone),
+        "notes": build.notes,
     }
 
 
@@ -70,14 +72,17 @@ def built_text(facts: Facts) -> Iterable[str]:
                 f"dangling: {name}.{safe(field)}: {counted(dangling['references'], 'reference')} "
                 f"to {counted(dangling['keys'], 'key')} without a record"
             )
+    for note in facts["notes"]:
+        yield f"note: {note}"
 
 
-def info(catalogue: bedeck.Catalogue) -> Facts:
-    """What a version holds, and what is in memory of it."""
+def info(catalogue: bedeck.Catalogue, store: Path) -> Facts:
+    """What a version of the store at ``store`` holds, and what is in memory of it."""
     about, memory = catalogue.info(), catalogue.memory()
-    members = ("path", "namespace", "version", "bytes")
+    members = ("namespace", "version", "bytes")
     types = {name: _type(of, memory["types"][name]) for name, of in about["types"].items()}
-    return {**{member: about[member] for member in members}, "types": types, "memory": _memory(catalogue, memory)}
+    facts = {"path": str(store), **{member: about[member] for member in members}, "types": types}
+    return {**facts, "memory": _memory(catalogue, memory)}
 
 
 def info_text(facts: Facts) -> Iterable[str]:
@@ -100,11 +105,11 @@ def info_text(facts: Facts) -> Iterable[str]:
     yield from _memory_text(facts["memory"], facts["bytes"])
 
 
-def verified(catalogue: bedeck.Catalogue, seconds: float) -> Facts:
-    """What a full check covered."""
+def verified(catalogue: bedeck.Catalogue, store: Path, seconds: float) -> Facts:
+    """What a full check of the store at ``store`` covered."""
     memory = catalogue.memory()
     return {
-        "path": str(catalogue.path),
+        "path": str(store),
         "version": catalogue.version,
         "bytes": memory["bytes"],
         "seconds": round(seconds, 3),

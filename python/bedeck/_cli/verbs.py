@@ -12,7 +12,7 @@ import click
 import bedeck
 from bedeck._cli import output, report
 from bedeck._cli.exits import Verbs, ending_in_order
-from bedeck._cli.ids import key_of, no_key, texts
+from bedeck._cli.ids import NoKeys, key_of, no_key, texts
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import status
 from bedeck.build import LEAST_MEMORY
@@ -80,7 +80,7 @@ def info(store: Path, *, warm: bool, version: int | None, as_json: bool) -> None
     if warm:
         with status(f"warming {store}") as progress:
             catalogue.warm(progress)
-    _tell(report.info(catalogue), report.info_text, as_json=as_json)
+    _tell(report.info(catalogue, store), report.info_text, as_json=as_json)
 
 
 @verbs.command()
@@ -153,18 +153,14 @@ def decorate(  # noqa: PLR0913 - each is an argument or an option
         raise click.UsageError(f"--json is --format json, not {format_}.", click.get_current_context())
     chosen = _chosen(fields) if fields else None
     catalogue = _open(store, version)
-    records, kind = catalogue[type_], _kind(catalogue, type_)
-    keys = _keys(records, texts(ids), kind, missing)
+    records, no_keys = catalogue[type_], NoKeys(_kind(catalogue, type_))
+    keys = _keys(records, texts(ids), no_keys, missing)
     if format_ == "json":
         output.write(records.decorate_json(list(keys), chosen, missing=missing) + b"\n")
-        return
-    for place, key in enumerate(keys):
-        try:
-            line = records.decorate_json([key], chosen, missing=missing)[1:-1]
-        except MissingKeyError as error:
-            raise MissingKeyError(str(error).replace("ids[0]", f"ids[{place}]", 1)) from error
-        if line:
-            output.write(line + b"\n")
+    else:
+        _decorate_lines(records, keys, chosen, missing)
+    if no_keys.count:
+        click.echo(f"bedeck: {no_keys.note()}", err=True)
 
 
 @verbs.command()
@@ -175,7 +171,7 @@ def verify(store: Path, *, version: int | None, as_json: bool) -> None:
     """Check every byte against its checksum."""
     started = time.monotonic()
     catalogue = _open(store, version, verify="always")
-    _tell(report.verified(catalogue, time.monotonic() - started), report.verified_text, as_json=as_json)
+    _tell(report.verified(catalogue, store, time.monotonic() - started), report.verified_text, as_json=as_json)
 
 
 @verbs.command()
@@ -243,12 +239,29 @@ def _chosen(fields: Iterable[str]) -> list[str]:
     return [name for row in rows for name in row]
 
 
-def _keys(records: bedeck.Records, ids: Iterable[str], kind: str, missing: Missing) -> Iterator[object]:
+def _keys(records: bedeck.Records, ids: Iterable[str], no_keys: NoKeys, missing: Missing) -> Iterator[object]:
     for place, text in enumerate(ids):
-        if (key := key_of(text, kind)) is None and missing == "error":
+        key = key_of(text, no_keys.kind)
+        if key is not None:
+            yield key
+            continue
+        if missing == "error":
             told = f'ids[{place}]: {text!r} is not in type "{records.name}"'
             raise MissingKeyError(f"{told}; --missing null or drop lets it pass")
-        yield no_key(kind) if key is None else key
+        no_keys.add(text)
+        yield no_key(no_keys.kind)
+
+
+def _decorate_lines(
+    records: bedeck.Records, keys: Iterable[object], chosen: list[str] | None, missing: Missing
+) -> None:
+    for place, key in enumerate(keys):
+        try:
+            line = records.decorate_json([key], chosen, missing=missing)[1:-1]
+        except MissingKeyError as error:
+            raise MissingKeyError(str(error).replace("ids[0]", f"ids[{place}]", 1)) from error
+        if line:
+            output.write(line + b"\n")
 
 
 def _tell(facts: report.Facts, text: Callable[[report.Facts], Iterable[str]], *, as_json: bool) -> None:
