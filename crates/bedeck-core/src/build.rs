@@ -593,7 +593,14 @@ impl Job<'_> {
         let blob = writer.finish(&described)?;
         let written = directory.join(&blob.name);
         std::fs::rename(&path, &written).map_err(|e| Error::io(&written, &e))?;
-        self.check(&Blob::open_path(&written)?)?;
+        let finished = Blob::open_path(&written)?;
+        let mut outcome = Ok(());
+        finished.map().populate(|_| {
+            outcome = (self.report)(input.progress("check", 0, table));
+            outcome.is_ok()
+        })?;
+        outcome?;
+        self.check(&finished)?;
         let dangling = spec.fields.iter().zip(&measured.columns).filter(|(_, column)| column.dangling_uses > 0);
         let dangling = dangling.map(|(f, c)| (f.name.clone(), (c.dangling_uses, c.dangling.len() as u64)));
         Ok(Built {

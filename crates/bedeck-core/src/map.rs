@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 /// Bytes between two reports of progress, and between two chances to stop.
 const STEP: usize = 64 << 20;
 
+/// Bytes of a huge page, and of the smallest file that is asked to be in such pages.
+#[cfg(target_os = "linux")]
+const HUGE: usize = 2 << 20;
+
 /// A whole file, mapped; shared by all processes that map it. An empty file maps to no bytes.
 #[derive(Debug)]
 pub struct Map {
@@ -40,7 +44,14 @@ impl Map {
         } else {
             // SAFETY: blobs are immutable by contract (docs/caveats.md); the bytes are only ever read as `u8`, and every
             // offset taken from them is checked, so a change underneath gives wrong bytes at worst, which the checksums tell.
-            Some(unsafe { Mmap::map(&file) }.map_err(|e| unmappable(path, meta.len(), &e))?)
+            let map = unsafe { Mmap::map(&file) }.map_err(|e| unmappable(path, meta.len(), &e))?;
+            #[cfg(target_os = "linux")]
+            if map.len() >= HUGE {
+                // What is not in the page cache yet is then read into huge pages, by kernels that have them for files: a
+                // refusal costs time only.
+                let _ = map.advise(memmap2::Advice::HugePage);
+            }
+            Some(map)
         };
         // SAFETY: `name` is a C string that lives through the call.
         let may_write = |name: CString| unsafe { libc::access(name.as_ptr(), libc::W_OK) } == 0;

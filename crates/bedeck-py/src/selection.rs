@@ -188,7 +188,8 @@ impl Compiled {
             keys.with(|keys| decorate::decorate_json(&program.version, &program.node, keys, missing, until, &mut json))
         };
         let done = if keys.len() >= DETACH_FROM { py.detach(render) } else { render() };
-        let answer = done.map(|()| PyBytes::new(py, json.written())).map_err(|stop| self.stopped(py, ids, stop, deadline));
+        let answer =
+            done.map(|()| PyBytes::new(py, json.written())).map_err(|stop| self.stopped(py, ids, stop, deadline));
         if json.capacity() <= KEPT {
             BUFFER.set(json);
         }
