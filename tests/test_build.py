@@ -61,7 +61,7 @@ def test_duplicate_keys_are_refused_with_the_first_ten_and_where_they_stand(tmp_
     first, *examples = str(raised.value).splitlines()
     assert 'type "a"' in first
     assert 'key "id"' in first
-    assert "13 duplicates" in first
+    assert "13 rows too many" in first
     assert 'on_duplicate = "first"' in first
     assert len(examples) == 10
     for n, example in enumerate(examples):
@@ -658,7 +658,7 @@ def test_a_build_that_fails_leaves_the_store_as_it_was(tmp_path: Path):
     ("arguments", "error", "why"),
     [
         ({"schema": {"a": 1}}, TypeError, "schema: a Schema or the path of a catalogue.toml is expected, not dict"),
-        ({"threads": 0}, ValueError, "threads=0: at least one"),
+        ({"threads": 0}, ValueError, "threads=0: at least 1"),
         ({"threads": "2"}, TypeError, "threads='2': a whole number is expected, or None"),
         ({"threads": 2.0}, TypeError, "threads=2.0: a whole number is expected, or None"),
         (

@@ -80,7 +80,7 @@ def test_how_little_memory_there_is_does_not_change_a_byte(tmp_path: Path):
 
 
 def test_memory_that_cannot_do_is_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"memory=1000: at least 134217728 bytes"):
+    with pytest.raises(ValueError, match=r"memory=1000: at least 134217728 is needed"):
         bedeck.build(Schema({"a": Type("id")}), tmp_path, {"a": [{"id": 1}]}, memory=1000)
 
 

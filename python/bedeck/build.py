@@ -110,13 +110,11 @@ def build(  # noqa: PLR0913 - what may be left out is named
     """
     started = time.monotonic()
     if threads is not None:
-        threads = _whole_threads(threads)
+        threads = _at_least(1, "threads", threads, "as many as there are cores")
     if not isinstance(schema, Schema | str | os.PathLike):
         raise TypeError(f"schema: a Schema or the path of a catalogue.toml is expected, not {type(schema).__name__}")
-    if memory is not None and memory < LEAST_MEMORY:
-        raise ValueError(
-            f"memory={memory}: at least {LEAST_MEMORY} bytes are needed, or None for half of what there is"
-        )
+    if memory is not None:
+        memory = _at_least(LEAST_MEMORY, "memory", memory, "half of what there is")
     base = Path() if isinstance(schema, Schema) else Path(schema).parent
     place = "" if isinstance(schema, Schema) else f"{os.fspath(schema)}: "
     schema = schema if isinstance(schema, Schema) else Schema.load(schema)
@@ -220,14 +218,14 @@ class _Numbers:
         return int(number)
 
 
-def _whole_threads(threads: int) -> int:
-    way_out = "or None for as many as there are cores"
+def _at_least(least: int, name: str, value: int, otherwise: str) -> int:
+    way_out = f"or None for {otherwise}"
     try:
-        number = operator.index(threads)
+        number = operator.index(value)
     except TypeError:
-        raise TypeError(f"threads={threads!r}: a whole number is expected, {way_out}") from None
-    if number < 1:
-        raise ValueError(f"threads={threads}: at least one is needed, {way_out}")
+        raise TypeError(f"{name}={value!r}: a whole number is expected, {way_out}") from None
+    if number < least:
+        raise ValueError(f"{name}={value}: at least {least} is needed, {way_out}")
     return number
 
 

@@ -494,11 +494,11 @@ impl Input {
         for (i, field) in self.spec.fields.iter().enumerate() {
             if let (true, Some((origin, row, key))) = (self.spec.strict, &measured.columns[i].dangling_first) {
                 return Err(Error::DanglingReference(format!(
-                    "type {:?}, field {:?}: {} references to {} keys without a record, the first {:?} at {} row {row}; strict = false keeps them as keys",
+                    "type {:?}, field {:?}: {} to {} without a record, the first {:?} at {} row {row}; strict = false keeps them as keys",
                     self.spec.name,
                     field.name,
-                    measured.columns[i].dangling_uses,
-                    measured.columns[i].dangling.len(),
+                    counted(measured.columns[i].dangling_uses, "reference"),
+                    counted(measured.columns[i].dangling.len() as u64, "key"),
                     String::from_utf8_lossy(key),
                     self.origins[*origin as usize],
                 )));
@@ -665,6 +665,10 @@ impl Job<'_> {
         outcome?;
         if sum == self.measured.key_digest { Ok(()) } else { Err(wrong(0)) }
     }
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn table_bytes(values: &[u8], table: &crate::directory::Table) -> u64 {

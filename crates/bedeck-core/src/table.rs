@@ -116,7 +116,7 @@ impl Table {
         let count = rows.len();
         if count >= MOST_ROWS {
             return Err(Error::Source(format!(
-                "{count} rows; a type holds at most 3.8 thousand million records (2^32 - 2 slots)"
+                "{count} rows; a type holds at most {MOST_ROWS} (2^32 - 2 slots for its records)"
             )));
         }
         for seed in 0..SEEDS {
@@ -220,8 +220,9 @@ fn sort(
     }
     if on_duplicate == OnDuplicate::Error && duplicates > 0 {
         let mut text = format!(
-            "key {:?}: {duplicates} duplicates; set on_duplicate = \"first\" or \"last\" to keep one of each. The first:",
-            key.field
+            "key {:?}: {duplicates} {} too many; set on_duplicate = \"first\" or \"last\" to keep one of each key. The first:",
+            key.field,
+            if duplicates == 1 { "row" } else { "rows" }
         );
         for (places, stored) in examples {
             let mut shown = Vec::new();
