@@ -32,7 +32,7 @@ ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SMALL = Schema(
     {
         "a": Type(key=Key("k"), fields={"n": "string"}),
-        "t": Type(key=Key("i"), fields={"s": "string"}, references={"r": Reference("as", "a")}),
+        "t": Type(key=Key("i"), fields={"s": "string"}, references={"r": Reference("as", "a")}, hot=["as"]),
     }
 )
 
@@ -68,6 +68,7 @@ RICH = Schema(
                 "similar": Reference("similar_ids", "track"),
                 "label": Reference("label_name", "label"),
             },
+            hot=["artist_ids", "label_name", "title"],
         ),
         "artist": Type(
             key=Key("id", "uuid"),

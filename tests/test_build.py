@@ -691,3 +691,54 @@ def test_what_may_not_have_been_meant_is_noted(tmp_path: Path):
         'type "b" of the version before is not in version 2',
     ]
     assert bedeck.open(tmp_path / "store").types == ["a"]
+
+
+# Keys that are kept as they print
+
+
+@pytest.mark.parametrize(
+    ("keys", "odd"),
+    [
+        (
+            [base62(n) for n in range(5)],
+            ["x", '"\\\n'],
+        ),
+        ([str(uuid.UUID(int=n)) for n in range(5)], [str(uuid.UUID(int=77)).upper(), "x"]),
+        (["", 'a"b', "\\", "\u0001", "ä" * 300], ["nobody"]),
+        ([0, 1, -2, 3, 4], [99]),
+        ([b"", b"\xff", b"a", b"b", b"c"], [b"nobody"]),
+    ],
+    ids=["base62", "uuid", "string", "int", "bytes"],
+)
+@pytest.mark.parametrize("follow", [False, True])
+def test_keys_of_hot_columns_are_the_keys_that_references_name(keys: list[Any], odd: list[Any], follow: bool):  # noqa: FBT001
+    lists = [None, [], [keys[0]], [keys[1], None, keys[2]], [*keys, *odd, None]]
+    single = [keys[0], None, keys[4], odd[0], keys[2]]
+    references = {"one": Reference("one_id", "b"), "many": Reference("many_ids", "b")}
+    kind = pa.array(keys).type
+    rows = pa.table({"id": range(5), "one_id": pa.array(single, kind), "many_ids": pa.array(lists, pa.list_(kind))})
+    plain, hot = (
+        make(
+            {"a": Type("id", references=references, hot=hot), "b": Type("id")}, {"a": rows, "b": pa.table({"id": keys})}
+        )
+        for hot in ((), ("one_id", "many_ids"))
+    )
+    fields = ["many_ids", "one_id", *(["one.id", "many.id"] if follow else [])]
+    expected = plain["a"].decorate(range(5), fields)
+    assert hot["a"].decorate(range(5), fields) == expected
+    assert [dict(record) for record in hot["a"].select(*fields).records(range(5))] == expected  # type: ignore[arg-type]
+    assert hot["a"].decorate_json(range(5), fields) == plain["a"].decorate_json(range(5), fields)
+    assert pa.table(hot["a"].decorate_arrow(range(5), fields)) == pa.table(plain["a"].decorate_arrow(range(5), fields))
+    assert pa.table(hot["a"]) == pa.table(plain["a"])
+    assert hot.info()["types"]["a"]["digest"] == plain.info()["types"]["a"]["digest"]
+    printed = ["printed" in field_of(hot, name) for name in ("one_id", "many_ids")]
+    assert printed == [isinstance(keys[0], str)] * 2
+
+
+@pytest.mark.parametrize(("key", "shown"), [(2, "2"), (-5, "-5"), (b"\xff", '"/w=="'), ('"', '"\\""')])
+def test_a_dangling_key_that_is_refused_is_shown_as_it_prints(key: Any, shown: str):
+    types = {"a": Type("id", references={"to": Reference("to_id", "b")}, strict=True), "b": Type("id")}
+    other = {int: 1, bytes: b"", str: ""}[type(key)]
+    with pytest.raises(DanglingReferenceError, match="1 reference to 1 key without a record, the first ") as raised:
+        make(types, {"a": [{"id": 1, "to_id": key}], "b": [{"id": other}]})
+    assert f"the first {shown} at <iterable> row 0;" in str(raised.value)

@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from itertools import pairwise
@@ -122,3 +124,88 @@ def test_what_progress_raises_ends_the_build_wherever_it_is(tmp_path: Path):
             bedeck.build(schema, tmp_path, {"a": source}, progress=lambda *_: next(at))  # noqa: B023 - called at once
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
         assert not waiting(tmp_path)
+
+
+def test_progress_has_to_be_callable_and_may_raise_whatever_it_likes(tmp_path: Path):
+    schema = Schema({"a": Type("id")})
+    with pytest.raises(TypeError, match="progress=3: a function"):
+        bedeck.build(schema, tmp_path, {"a": [{"id": 1}]}, progress=3)  # type: ignore[arg-type]
+
+    def leave(*_: int) -> None:
+        raise GeneratorExit
+
+    with pytest.raises(GeneratorExit):
+        bedeck.build(schema, tmp_path, {"a": [{"id": 1}]}, progress=leave)
+
+
+PEAK = """
+import bedeck, sys, pathlib, re
+import pyarrow as pa
+from bedeck import Schema, Type
+
+def anonymous():
+    return int(re.search("RssAnon: *[^0-9]*([0-9]+)", pathlib.Path("/proc/self/status").read_text())[1]) << 10
+
+def stream(rows, step, row):
+    batches = (pa.RecordBatch.from_pylist([row(n) for n in range(at, at + step)]) for at in range(0, rows, step))
+    return pa.RecordBatchReader.from_batches(pa.RecordBatch.from_pylist([row(0)]).schema, batches)
+
+source, store = eval(sys.argv[1]), sys.argv[2]
+types = {f"t{n}": Type("id", on_duplicate="last") for n in range(int(sys.argv[3]))}
+bedeck.build(Schema(types), store + "/first", {name: [{"id": 1}] for name in types})
+before, peak = anonymous(), 0
+def look(*_):
+    global peak
+    peak = max(peak, anonymous())
+sources = {name: stream(*source) for name in types}
+bedeck.build(Schema(types), store + "/second", sources, memory=128 << 20, threads=2, progress=look)
+print((peak - before) >> 20)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "types"),
+    [
+        ("20_000, 500, lambda n: {'id': n, 'text': f'{n:020}' * 1000}", 1),
+        ("70_000, 500, lambda n: {'id': n, **{f'c{i}': f'{i}-{n:07}' for i in range(40)}}", 1),
+        ("40_000, 5000, lambda n: {'id': n, **{f'c{i}': n for i in range(20)}}", 6),
+        ("400_000, 5000, lambda n: {'id': n % 7}", 1),
+    ],
+    ids=["long texts", "many columns of distinct texts", "many types", "rows of the same keys"],
+)
+def test_memory_does_not_grow_with_the_rows_however_they_are(source: str, types: int, tmp_path: Path):
+    command = [sys.executable, "-c", PEAK, source, str(tmp_path), str(types)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert int(done.stdout) < 300  # the memory allowed, and batches on their way
+
+
+NO_THREADS = """
+import bedeck, os, resource, sys
+from bedeck import Schema, StoreError, Type
+import pyarrow.parquet
+folder = sys.argv[1]
+rows = [{"id": n, "text": f"{n}" * 9} for n in range(50_000)]
+bedeck.build(Schema({"a": Type("id")}), f"{folder}/before", {"a": rows})
+os.chmod(f"{folder}/before", 0o777)
+bedeck.open(f"{folder}/before").warm()  # what is imported late is imported: the other user may not look there
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+os.setuid(65_534)
+catalogue = bedeck.open(f"{folder}/before", verify="always")
+catalogue.warm()
+assert catalogue["a"].decorate_json([7], ["id"]) == b'[{"id":7}]'
+try:
+    bedeck.build(Schema({"a": Type("id")}), f"{folder}/after", {"a": rows})
+except StoreError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else, whose threads are limited")
+def test_a_system_without_threads_is_named_and_reading_goes_on():
+    with scratch() as folder:
+        folder.chmod(0o777)
+        command = [sys.executable, "-c", NO_THREADS, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    assert "the system gives the build no thread" in done.stdout
+    assert "ulimit -u" in done.stdout

@@ -20,6 +20,7 @@ from bedeck.store import LocalStore
 __all__ = ["Build", "BuiltType", "Dangling", "build", "cores"]
 
 LEAST_MEMORY = 128 << 20
+MOST_MEMORY = 1 << 62
 WORK = {"read": 10, "index": 1, "resolve": 4, "write": 4, "check": 1}  # parts of the time that the stages take
 
 
@@ -114,7 +115,9 @@ def build(  # noqa: PLR0913 - what may be left out is named
     if not isinstance(schema, Schema | str | os.PathLike):
         raise TypeError(f"schema: a Schema or the path of a catalogue.toml is expected, not {type(schema).__name__}")
     if memory is not None:
-        memory = _at_least(LEAST_MEMORY, "memory", memory, "half of what there is")
+        memory = min(_at_least(LEAST_MEMORY, "memory", memory, "half of what there is"), MOST_MEMORY)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress={progress!r}: a function of two numbers is expected, or None")
     base = Path() if isinstance(schema, Schema) else Path(schema).parent
     place = "" if isinstance(schema, Schema) else f"{os.fspath(schema)}: "
     schema = schema if isinstance(schema, Schema) else Schema.load(schema)

@@ -87,6 +87,8 @@ def open(  # noqa: A001 - bedeck.open, as gzip.open
     """
     if verify not in {"once", "always"}:
         raise ValueError(f'verify={verify!r}: expected "once" or "always"')
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
+        raise TypeError(f"version={version!r}: a whole number is expected, or None for the announced version")
     path = Path(store).absolute()
     return Catalogue(path, _load(LocalStore(path), version, verify), version=version, verify=verify)
 

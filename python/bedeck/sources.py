@@ -77,11 +77,12 @@ class Stream:
     def _watched(self) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._batches:
-                yield batch
+                try:
+                    yield batch
+                except GeneratorExit:  # nobody asks for more
+                    return
                 if self.watch is not None:
                     self.watch(batch.num_rows)
-        except GeneratorExit:
-            raise
         except BaseException as failure:
             self._failure = failure
             raise

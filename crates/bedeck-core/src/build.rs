@@ -1,7 +1,8 @@
 //! Building a version's blobs: rows of all types in, one file a type out.
 //!
-//! The bytes depend on records, keys, options and nothing else: rows are placed by the hash of their key, tables are sorted, and
-//! what threads do is put back in order before it is written.
+//! The bytes depend on rows, keys, options and nothing else: rows are placed by the hash of their key, tables are sorted, and
+//! what threads do is put back in order before it is written. (Rows that are dropped leave one trace: they count where it is decided
+//! whether a field has few enough values to be interned.)
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -104,14 +105,18 @@ pub struct Builder {
 
 /// Bytes of a group of rows that are written together, at most: more would save no time.
 const BLOCK: usize = 128 << 10;
-/// Bytes that pieces of work take while they are under way, however many there are.
-const WORKING: usize = 96 << 20;
+/// Bytes that dictionaries and what is handed from thread to thread take, however many records there are.
+const WORKING: usize = 64 << 20;
+/// Bytes that the pieces of work of each thread take.
+const WORKING_EACH: usize = 12 << 20;
+/// Threads that are of use.
+const MOST_THREADS: usize = 256;
 
 impl Builder {
     /// A builder that uses so many threads, writes to `directory`, rows that wait for their turn too, and keeps at most about a quarter
     /// of `memory` bytes of them in memory.
     pub fn new(directory: &Path, threads: usize, memory: usize) -> Self {
-        let threads = threads.max(1);
+        let threads = threads.clamp(1, MOST_THREADS);
         Self { threads, directory: directory.to_owned(), memory, intakes: Vec::new() }
     }
 
@@ -124,8 +129,8 @@ impl Builder {
     fn check_memory(&self, tables: &[Table]) -> Result<()> {
         let slots = |table: &Table| table.index.shape.total_slots() as usize;
         let indexes: usize = tables.iter().map(|table| table.index.pilots.len() + slots(table) / 8).sum();
-        let lines = tables.iter().map(|table| slots(table) / 28 * 64).max().unwrap_or(0);
-        let needed = indexes + lines + WORKING;
+        let lines = tables.iter().map(|table| slots(table) / 14 * 64).max().unwrap_or(0);
+        let needed = indexes + lines + WORKING + self.threads * WORKING_EACH;
         if needed <= self.memory {
             return Ok(());
         }
@@ -137,8 +142,11 @@ impl Builder {
         )))
     }
 
-    /// Declares a type.
+    /// Declares a type; the one before has all its sources.
     pub fn add_type(&mut self, spec: TypeSpec) -> Result<()> {
+        if let Some(before) = self.intakes.last_mut() {
+            before.ingesters.iter_mut().try_for_each(Ingester::rest)?;
+        }
         self.intakes.push(Intake {
             origins: Vec::new(),
             rows: 0,
@@ -209,7 +217,8 @@ impl Builder {
         for (input, subject) in inputs.iter().zip(&subjects) {
             let spill = Spill::create(&self.directory, "ordinals")?;
             let found = measure(subject, spill, &|done| report(input.progress("resolve", done, subject.table)))?;
-            input.check_dangling(&found)?;
+            input.check_lengths(&found)?;
+            input.check_dangling(&found, &places[measured.len()], &tables)?;
             measured.push(found);
         }
         let epochs = epochs(&inputs, &places, &tables, &measured);
@@ -289,11 +298,14 @@ impl Intake {
                     }
                 }
             };
-            let start = |ingester| {
+            let mut workers = Vec::new();
+            for ingester in ingesters {
                 let receiver = receiver.clone();
-                scope.spawn(move || work(ingester, receiver))
-            };
-            let workers: Vec<_> = ingesters.into_iter().map(start).collect();
+                match std::thread::Builder::new().spawn_scoped(scope, move || work(ingester, receiver)) {
+                    Ok(worker) => workers.push(worker),
+                    Err(error) => fail(0, no_thread(&error)),
+                }
+            }
             drop(receiver);
             for batch in batches {
                 let stop = failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
@@ -490,16 +502,28 @@ impl Input {
         Progress { type_name: &self.spec.name, stage, done: done.into(), of: table.index.shape.total_slots() }
     }
 
-    fn check_dangling(&self, measured: &Measured) -> Result<()> {
+    fn check_lengths(&self, measured: &Measured) -> Result<()> {
+        for (field, column) in self.spec.fields.iter().zip(&measured.columns) {
+            if let Some((origin, row)) = column.too_long {
+                return Err(Error::Source(format!(
+                    "{}, row {row}: type {:?}, field {:?}: its keys take more than 2^31 - 1 bytes as they print; leave it out of hot",
+                    self.origins[origin as usize], self.spec.name, field.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_dangling(&self, measured: &Measured, places: &[Option<usize>], tables: &[Table]) -> Result<()> {
         for (i, field) in self.spec.fields.iter().enumerate() {
             if let (true, Some((origin, row, key))) = (self.spec.strict, &measured.columns[i].dangling_first) {
                 return Err(Error::DanglingReference(format!(
-                    "type {:?}, field {:?}: {} to {} without a record, the first {:?} at {} row {row}; strict = false keeps them as keys",
+                    "type {:?}, field {:?}: {} to {} without a record, the first {} at {} row {row}; strict = false keeps them as keys",
                     self.spec.name,
                     field.name,
                     counted(measured.columns[i].dangling_uses, "reference"),
                     counted(measured.columns[i].dangling.len() as u64, "key"),
-                    String::from_utf8_lossy(key),
+                    places[i].map_or_else(String::new, |target| tables[target].index.key.shown(key)),
                     self.origins[*origin as usize],
                 )));
             }
@@ -665,6 +689,12 @@ impl Job<'_> {
         outcome?;
         if sum == self.measured.key_digest { Ok(()) } else { Err(wrong(0)) }
     }
+}
+
+fn no_thread(error: &std::io::Error) -> Error {
+    Error::Io(format!(
+        "the system gives the build no thread ({error}): ask for fewer (threads), or raise the limit (ulimit -u, pids.max)"
+    ))
 }
 
 fn counted(number: u64, noun: &str) -> String {

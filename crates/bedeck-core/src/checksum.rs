@@ -81,7 +81,8 @@ impl BlobSums {
                 }
             };
             let helpers = threads.clamp(1, jobs.len().max(1)) - 1;
-            (0..helpers).for_each(|_| drop(scope.spawn(work)));
+            // Where the system has no threads to give, this one does all the work.
+            (0..helpers).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, work)));
             work();
         });
         match jobs.get(damaged.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)) {

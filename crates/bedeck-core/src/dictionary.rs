@@ -7,8 +7,10 @@ use rustc_hash::FxHashMap;
 
 /// Distinct values beyond which a field is not interned.
 pub const MOST_VALUES: usize = 65_536;
-/// Bytes of distinct values beyond which it is not.
-pub const MOST_BYTES: usize = 32 << 20;
+/// Bytes that the distinct values of all fields of a type may take, before some field is not interned.
+const MOST_BYTES: usize = 64 << 20;
+/// What a value takes besides its bytes.
+const OVERHEAD: usize = 64;
 
 /// The values of a field that rows have codes for.
 #[derive(Debug, Default)]
@@ -20,8 +22,9 @@ pub struct Values {
 }
 
 /// The values of one field while rows are read, shared by all threads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dictionary {
+    most_bytes: usize,
     full: AtomicBool,
     codes: Mutex<Codes>,
 }
@@ -33,10 +36,18 @@ struct Codes {
 }
 
 impl Dictionary {
+    /// One of so many for a type: they share the memory there is, so that a type of many fields takes no more than one of few.
+    pub fn among(fields: usize) -> Self {
+        Self { most_bytes: MOST_BYTES / fields.max(2), full: AtomicBool::new(false), codes: Mutex::default() }
+    }
+
     /// The code of a value; `None` once there are too many. `known` are the codes this thread has asked for before.
     #[inline]
     pub fn code(&self, value: &[u8], known: &mut FxHashMap<Box<[u8]>, u32>) -> Option<u32> {
         if self.full.load(Ordering::Relaxed) {
+            if known.capacity() > 0 {
+                *known = FxHashMap::default();
+            }
             return None;
         }
         if let Some(code) = known.get(value) {
@@ -52,13 +63,13 @@ impl Dictionary {
         if let Some(code) = codes.places.get(value) {
             return Some(*code);
         }
-        if codes.places.len() == MOST_VALUES || codes.bytes + value.len() > MOST_BYTES {
+        if codes.places.len() == MOST_VALUES || codes.bytes + value.len() + OVERHEAD > self.most_bytes {
             self.full.store(true, Ordering::Relaxed);
             return None;
         }
         let code = codes.places.len() as u32;
         codes.places.insert(value.into(), code);
-        codes.bytes += value.len();
+        codes.bytes += value.len() + OVERHEAD;
         Some(code)
     }
 
@@ -79,7 +90,7 @@ mod tests {
 
     #[test]
     fn values_have_codes_until_there_are_too_many() {
-        let (dictionary, mut known) = (Dictionary::default(), FxHashMap::default());
+        let (dictionary, mut known) = (Dictionary::among(1), FxHashMap::default());
         for i in 0..MOST_VALUES as u32 {
             assert_eq!(dictionary.code(&i.to_le_bytes(), &mut known), Some(i));
         }
@@ -91,9 +102,14 @@ mod tests {
 
     #[test]
     fn a_few_long_values_are_too_many_bytes() {
-        let (dictionary, mut known) = (Dictionary::default(), FxHashMap::default());
-        assert_eq!(dictionary.code(&vec![0; MOST_BYTES], &mut known), Some(0));
-        assert_eq!(dictionary.code(b"x", &mut known), None);
-        assert_eq!(dictionary.code(&vec![0; MOST_BYTES], &mut known), None);
+        for fields in [1, 2, 100] {
+            let (dictionary, mut known) = (Dictionary::among(fields), FxHashMap::default());
+            let large = vec![0; MOST_BYTES / fields.max(2) - OVERHEAD];
+            assert_eq!(dictionary.code(&large, &mut known), Some(0));
+            assert_eq!(dictionary.code(&large, &mut known), Some(0));
+            assert_eq!(dictionary.code(b"x", &mut known), None);
+            assert_eq!(dictionary.code(&large, &mut known), None);
+            assert!(known.is_empty());
+        }
     }
 }

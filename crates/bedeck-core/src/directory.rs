@@ -52,6 +52,18 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
+impl KeySpec {
+    /// A key, given as the source wrote it (`int`: its 8 bytes), as JSON has it.
+    pub fn shown(&self, text: &[u8]) -> String {
+        let mut shown = Vec::new();
+        match self.kind {
+            KeyKind::Int | KeyKind::Bytes => crate::json::write_key(self, text, &mut shown),
+            _ => crate::json::write_text(text, &mut shown),
+        }
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
 /// The dimensions of an index; buckets and slots are per part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {

@@ -28,8 +28,8 @@ use crate::text::escape;
 use crate::time::DAYS;
 use crate::types::Scalar;
 
-/// The largest value.
-const MAX_VALUE: usize = i32::MAX as usize;
+/// The largest value, in bytes.
+pub const MAX_VALUE: usize = i32::MAX as usize;
 
 /// What a column of keys holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +200,9 @@ impl Shared {
             _ if all(is_canonical_uuid) => KeyKind::Uuid,
             _ => KeyKind::String,
         });
-        let dictionaries = spec.fields.iter().map(|f| is_internable(&f.field_type).then(Dictionary::default)).collect();
+        let internable = |f: &&FieldSpec| is_internable(&f.field_type);
+        let many = spec.fields.iter().filter(internable).count();
+        let dictionaries = spec.fields.iter().map(|f| internable(&f).then(|| Dictionary::among(many))).collect();
         Self { spec, kind, dictionaries }
     }
 
@@ -252,6 +254,12 @@ impl Ingester {
             escaped: Vec::new(),
             shared,
         }
+    }
+
+    /// Lets go of what only further rows would need.
+    pub fn rest(&mut self) -> Result<()> {
+        self.known.fill(FxHashMap::default());
+        self.scatter.rest()
     }
 
     /// The rows of all batches.

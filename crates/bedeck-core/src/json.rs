@@ -160,7 +160,8 @@ fn write_plain(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_text(raw: &[u8], out: &mut Vec<u8>) {
+/// Appends text that is not escaped yet.
+pub fn write_text(raw: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     escape(raw, out);
     out.push(b'"');

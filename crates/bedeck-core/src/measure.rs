@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::dictionary::Values;
 use crate::error::Result;
+use crate::ingest::MAX_VALUE;
 use crate::key::KeyKind;
 use crate::record::write_varint;
 use crate::roster::{self, BATCH, DANGLING, Roster, Wanted};
@@ -63,6 +64,8 @@ pub struct Column {
     pub dangling_uses: u64,
     /// The first of these uses.
     pub dangling_first: Option<Use>,
+    /// The first row whose printed keys take more bytes than a value may.
+    pub too_long: Option<(u32, u64)>,
 }
 
 /// What a segment of slots, or a whole type, was found to hold.
@@ -147,6 +150,7 @@ impl Found {
             mine.printed.merge(&theirs.printed);
             mine.dangling.extend(theirs.dangling);
             mine.dangling_uses += theirs.dangling_uses;
+            mine.too_long = mine.too_long.into_iter().chain(theirs.too_long).min();
             mine.dangling_first = mine.dangling_first.take().into_iter().chain(theirs.dangling_first).min();
         }
         self.key_lengths.merge(&other.key_lengths);
@@ -255,6 +259,10 @@ impl<'a> Segment<'a> {
             self.text.clear();
             print_keys(&self.subject.spec.fields[place].field_type, key.kind, &mut cursor.clone(), &mut self.text);
             column.printed.note(self.text.len());
+            if self.text.len() > MAX_VALUE {
+                let here = self.placed.row(slot).map(|row| (row.origin, row.row));
+                column.too_long = column.too_long.into_iter().chain(here).min();
+            }
         }
         row::write_tag(Tag::Bytes, canonical);
         column.stats.present += 1;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder as Thread;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,8 +63,8 @@ pub fn ordered<T: Send>(
     }
     std::thread::scope(|scope| {
         let _stop = Stop(&state, &changed);
-        for _ in 0..threads {
-            scope.spawn(|| {
+        for started in 0..threads {
+            let worker = || {
                 let _leave = Leave(&state, &changed);
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +83,16 @@ pub fn ordered<T: Send>(
                     lock(&state).done.insert(i, result);
                     changed.notify_all();
                 }
-            });
+            };
+            if Thread::new().spawn_scoped(scope, worker).is_err() {
+                // The system has no more threads to give: those there are do the work.
+                lock(&state).workers -= threads - started;
+                if started == 0 {
+                    (0..count).all(|i| sink(work(i)));
+                    return;
+                }
+                break;
+            }
         }
         for i in 0..count {
             let mut now = lock(&state);

@@ -18,6 +18,9 @@ use crate::table::{Index, Unit};
 /// Groups of rows: a row belongs to the one that the top bits of its hash name.
 pub const GROUPS: usize = 256;
 
+/// Rows between two pauses.
+const PAUSE: usize = 1 << 14;
+
 /// The group of a hash.
 #[inline]
 pub const fn group_of(hash: u64) -> usize {
@@ -73,6 +76,13 @@ impl Scatter {
         rows.extend_from_slice(body);
         hashes.extend_from_slice(&hash.to_le_bytes());
         if rows.len() >= self.limit { self.flush(group) } else { Ok(()) }
+    }
+
+    /// Writes all rows that wait, and lets go of their memory.
+    pub fn rest(&mut self) -> Result<()> {
+        (0..GROUPS).try_for_each(|group| self.flush(group))?;
+        self.waiting.fill(Default::default());
+        Ok(())
     }
 
     fn flush(&mut self, group: usize) -> Result<()> {
@@ -182,13 +192,29 @@ impl Rows {
         offsets.map(move |at| self.at(at, int))
     }
 
-    /// The rows grouped anew by the hashes of their keys, stored as keys of `kind`.
-    pub fn regroup(&self, key: &KeySpec, seed: u64, drain: Drain, limit: usize) -> Result<Self> {
+    /// Bytes that a row takes, in the mean.
+    pub fn mean(&self) -> usize {
+        (self.rows.len() as u64).checked_div(self.len()).unwrap_or(0) as usize
+    }
+
+    /// The rows grouped anew by the hashes of their keys. `pause` is called now and then, and ends the work with its error.
+    pub fn regroup(
+        &self,
+        key: &KeySpec,
+        seed: u64,
+        drain: Drain,
+        limit: usize,
+        pause: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
         let drain = Arc::new(drain);
         let mut scatter = Scatter::new(drain.clone(), limit);
         let int = key.kind == KeyKind::Int;
         let mut stored = Vec::new();
-        for at in self.blocks.iter().flatten().flat_map(|block| self.offsets(*block)) {
+        let offsets = self.blocks.iter().flatten().flat_map(|block| self.offsets(*block));
+        for (i, at) in offsets.enumerate() {
+            if i % PAUSE == 0 {
+                pause()?;
+            }
             let row = self.at(at, int);
             stored.clear();
             row.key.store(key.kind, &mut stored);

@@ -14,8 +14,10 @@ use crate::rows::{Drain, GROUPS, HOLE, Row, Rows};
 use crate::spec::OnDuplicate;
 use crate::spill::{Pages, Spill};
 
-/// Slots that are measured, and later encoded, as one piece of work.
+/// Slots that are measured, and later encoded, as one piece of work, at most; fewer where rows are long.
 pub const SEGMENT: u32 = 1 << 14;
+/// Bytes of rows of such a piece.
+const SEGMENT_BYTES: usize = 2 << 20;
 /// Different keys with equal hashes are met with another seed; more than a few in a row mean a bug.
 const SEEDS: u64 = 16;
 /// Rows a type may have: the fewest that could fill 2^32 - 2 slots.
@@ -51,10 +53,10 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// The slots, a piece of work at a time.
-    pub fn segments(&self) -> Vec<Range<u32>> {
-        let starts = self.slots.clone().step_by(SEGMENT as usize);
-        starts.map(|start| start..start.saturating_add(SEGMENT).min(self.slots.end)).collect()
+    /// The slots, `step` at a time.
+    fn segments(&self, step: u32) -> Vec<Range<u32>> {
+        let starts = self.slots.clone().step_by(step as usize);
+        starts.map(|start| start..start.saturating_add(step).min(self.slots.end)).collect()
     }
 }
 
@@ -122,7 +124,7 @@ impl Table {
         for seed in 0..SEEDS {
             if seed > 0 || grouped != key.kind {
                 let drain = Drain::create(context.directory, &format!("regrouped-{seed}"))?;
-                rows = rows.regroup(&key, seed, drain, context.block)?;
+                rows = rows.regroup(&key, seed, drain, context.block, context.pause)?;
             }
             let Some(hashes) = sort(&rows, &key, seed, on_duplicate, context)? else { continue };
             let records = hashes.words().len() as u64;
@@ -160,9 +162,10 @@ impl Table {
         work: impl Fn(&Placed<'_>, usize, Range<u32>) -> T + Sync,
         mut sink: impl FnMut(T, u32) -> Result<()>,
     ) -> Result<()> {
+        let step = (SEGMENT_BYTES / self.rows.mean().max(1)).clamp(1, SEGMENT as usize) as u32;
         let mut before = 0;
         for unit in self.units() {
-            let (placed, segments) = (self.place(&unit), unit.segments());
+            let (placed, segments) = (self.place(&unit), unit.segments(step));
             let (mut done, mut outcome) = (0, Ok(()));
             parallel::ordered(
                 self.threads,
@@ -204,7 +207,7 @@ fn sort(
         let count = hashes.len();
         hashes.dedup();
         let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
-        (bytes, count - hashes.len(), find_equal(rows, key, seed, group, &equal))
+        (bytes, count - hashes.len(), find_equal(rows, key, seed, group, &equal, on_duplicate == OnDuplicate::Error))
     };
     parallel::ordered(context.threads, GROUPS, work, |(bytes, dropped, found)| {
         duplicates += dropped;
@@ -227,13 +230,16 @@ fn sort(
         for (places, stored) in examples {
             let mut shown = Vec::new();
             crate::json::write_key(key, &stored, &mut shown);
-            let places = places.into_iter().take(4).map(|(origin, row)| (context.describe)(origin, row));
+            let places = places.into_iter().map(|(origin, row)| (context.describe)(origin, row));
             text += &format!("\n  {}: {}", String::from_utf8_lossy(&shown), places.collect::<Vec<_>>().join("; "));
         }
         return Err(Error::DuplicateKey(text));
     }
     spill.map().map(Some)
 }
+
+/// Places that are told of one key.
+const PLACES: usize = 4;
 
 /// Places of the rows of one key, in order, and the key.
 type Equal = (Vec<(u32, u64)>, Vec<u8>);
@@ -244,8 +250,16 @@ fn keep_first(examples: &mut Vec<Equal>) {
     examples.truncate(10);
 }
 
-/// The first keys of a group that come more than once, given the hashes that do; `None` if two keys have one hash.
-fn find_equal(rows: &Rows, key: &KeySpec, seed: u64, group: usize, equal: &FxHashSet<u64>) -> Option<Vec<Equal>> {
+/// The first keys of a group that come more than once, if they are to be told, given the hashes that do; `None` if two
+/// keys have one hash.
+fn find_equal(
+    rows: &Rows,
+    key: &KeySpec,
+    seed: u64,
+    group: usize,
+    equal: &FxHashSet<u64>,
+    told: bool,
+) -> Option<Vec<Equal>> {
     if equal.is_empty() {
         return Some(Vec::new());
     }
@@ -259,11 +273,14 @@ fn find_equal(rows: &Rows, key: &KeySpec, seed: u64, group: usize, equal: &FxHas
             if *first != stored {
                 return None;
             }
-            places.push((row.origin, row.row));
+            if told {
+                places.push((row.origin, row.row));
+                places.sort_unstable();
+                places.truncate(PLACES);
+            }
         }
     }
-    let mut examples: Vec<Equal> = found.into_values().collect();
-    examples.iter_mut().for_each(|(places, _)| places.sort_unstable());
+    let mut examples: Vec<Equal> = found.into_values().filter(|_| told).collect();
     keep_first(&mut examples);
     Some(examples)
 }
