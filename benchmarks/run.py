@@ -71,11 +71,15 @@ def run(data: Data, plan: Plan) -> Run:
             continue
         abouts[peer.name] = peer.about
         jobs = [job for job in plan.jobs if job in peer.jobs]
-        for group in [[job] for job in jobs] if peer.fixed else filter(None, [jobs]):
-            say(f"{peer.name}, {', '.join(job.title for job in group)}")
-            contests += _compete(peer, group, data, plan.effort)
-        if JSON in jobs and not _too_many(peer, data.tracks, processes=2):
-            pairs[peer.name] = _pair(peer, data, plan.effort)
+        try:
+            for group in [[job] for job in jobs] if peer.fixed else filter(None, [jobs]):
+                say(f"{peer.name}, {', '.join(job.title for job in group)}")
+                contests += _compete(peer, group, data, plan.effort)
+            if JSON in jobs and not _too_many(peer, data.tracks, processes=2):
+                pairs[peer.name] = _pair(peer, data, plan.effort)
+        except Exception as error:  # noqa: BLE001 - one that breaks must not take the others' hours with it
+            skipped[peer.name] = f"broke: {error}"
+            say(f"{peer.name} broke: {error!r}")
     looked_up = None
     if plan.records:
         say(f"look-up alone, {plan.records:,} records")

@@ -107,7 +107,8 @@ def _wait(server: "subprocess.Popen[bytes]", socket: Path) -> None:
 
 
 def _client(socket: Path) -> "redis.Redis":
-    return redis.Redis(unix_socket_path=str(socket), single_connection_client=True)
+    # To save or load millions of keys takes longer than an answer may.
+    return redis.Redis(unix_socket_path=str(socket), single_connection_client=True, socket_timeout=_PATIENCE)
 
 
 def _dump(data: Data, job: Job) -> Path:
