@@ -16,6 +16,8 @@ pub mod gather;
 pub mod hash;
 pub mod index;
 pub mod ingest;
+mod intake;
+mod job;
 pub mod json;
 pub mod key;
 pub mod locator;

@@ -1,0 +1,300 @@
+//! A type while its sources are read: batches in, rows on disk out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use arrow_array::RecordBatch;
+use arrow_schema::Schema;
+
+use crate::build::{Progress, Report};
+use crate::dictionary::Values;
+use crate::directory::KeySpec;
+use crate::error::{Error, Result};
+use crate::ingest::{Ingester, KeyForm, Shared, key_form};
+use crate::key::KeyKind;
+use crate::measure::Measured;
+use crate::rows::{Drain, Rows, Scatter};
+use crate::spec::TypeSpec;
+use crate::stats::Stats;
+use crate::table::{Context, Table};
+
+type Receiver = mpsc::Receiver<(u64, RecordBatch)>;
+
+/// A type while its sources are read.
+pub struct Intake {
+    pub spec: TypeSpec,
+    origins: Vec<String>,
+    rows: u64,
+    pub forms: Vec<Option<KeyForm>>,
+    drain: Arc<Drain>,
+    shared: Option<Arc<Shared>>,
+    pub ingesters: Vec<Ingester>,
+}
+
+/// A type whose sources have been read.
+pub struct Input {
+    pub spec: TypeSpec,
+    pub origins: Vec<String>,
+    pub rows: u64,
+    pub forms: Vec<Option<KeyForm>>,
+    pub keys: Vec<Stats>,
+    pub dictionaries: Vec<Values>,
+}
+
+impl Intake {
+    /// A type without sources, whose rows go to a file in `directory`.
+    pub fn new(spec: TypeSpec, directory: &Path) -> Result<Self> {
+        let drain = Arc::new(Drain::create(directory, &spec.name)?);
+        let (origins, forms, ingesters) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { spec, origins, rows: 0, forms, drain, shared: None, ingesters })
+    }
+
+    /// Takes all batches of a source, which have this schema; gives the number of rows.
+    pub fn add(
+        &mut self,
+        origin: &str,
+        schema: &Schema,
+        batches: impl Iterator<Item = Result<RecordBatch>>,
+        threads: usize,
+        block: usize,
+    ) -> Result<u64> {
+        self.open(origin, schema)?;
+        let mut batches = batches.peekable();
+        if let Some(Ok(first)) = batches.peek() {
+            self.prepare(first, threads, block);
+        }
+        let rows = self.take(origin, batches)?;
+        self.rows += rows;
+        Ok(rows)
+    }
+
+    /// Lets go of what only further rows would need.
+    pub fn rest(&mut self) -> Result<()> {
+        self.ingesters.iter_mut().try_for_each(Ingester::rest)
+    }
+
+    /// Notes a source and the forms of its keys.
+    fn open(&mut self, origin: &str, schema: &Schema) -> Result<()> {
+        let forms: Vec<Option<KeyForm>> = schema.fields().iter().map(|f| key_form(f.data_type())).collect();
+        let names = std::iter::once(&self.spec.key.field).chain(self.spec.fields.iter().map(|f| &f.name));
+        let is_key = std::iter::once(true).chain(self.spec.fields.iter().map(|f| f.reference.is_some()));
+        let mut pairs = self.forms.iter().zip(&forms).zip(names.zip(is_key));
+        if let Some((_, (field, _))) = pairs.find(|((before, now), (_, is_key))| *is_key && before != now) {
+            return Err(Error::Schema(format!(
+                "{origin}: type {:?}, field {field:?}: its keys are of another Arrow type than in {}",
+                self.spec.name, self.origins[0]
+            )));
+        }
+        self.forms = forms;
+        self.origins.push(origin.to_owned());
+        Ok(())
+    }
+
+    /// Gets ready for rows, given the first of them.
+    fn prepare(&mut self, first: &RecordBatch, threads: usize, block: usize) {
+        if let (None, Some(keys)) = (&self.shared, first.columns().first()) {
+            let shared = Arc::new(Shared::new(self.spec.clone(), keys));
+            let ingester = |_| Ingester::new(shared.clone(), Scatter::new(self.drain.clone(), block));
+            self.ingesters = (0..threads).map(ingester).collect();
+            self.shared = Some(shared);
+        }
+    }
+
+    /// Takes all batches of the source that was opened last.
+    fn take(&mut self, origin: &str, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<u64> {
+        let place = self.origins.len() as u32 - 1;
+        let ingesters = std::mem::take(&mut self.ingesters);
+        let threads = ingesters.len();
+        let (sender, receiver) = mpsc::sync_channel::<(u64, RecordBatch)>(threads);
+        // Owned by the workers alone: once none is left, sending fails instead of waiting for ever.
+        let receiver = Arc::new(Mutex::new(receiver));
+        let failed = Mutex::new(None::<(u64, Error)>);
+        let fail = |row: u64, error: Error| {
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            if failed.as_ref().is_none_or(|(first, _)| row < *first) {
+                *failed = Some((row, error));
+            }
+        };
+        let mut rows = 0;
+        self.ingesters = std::thread::scope(|scope| {
+            let fail = &fail;
+            let work = |mut ingester: Ingester, receiver: Arc<Mutex<Receiver>>| {
+                loop {
+                    let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok((first_row, batch)) = next else { return ingester };
+                    if let Err(error) = ingester.take(place, origin, first_row, &batch) {
+                        fail(first_row, error);
+                    }
+                }
+            };
+            let mut workers = Vec::new();
+            for ingester in ingesters {
+                let receiver = receiver.clone();
+                match std::thread::Builder::new().spawn_scoped(scope, move || work(ingester, receiver)) {
+                    Ok(worker) => workers.push(worker),
+                    Err(error) => fail(0, no_thread(&error)),
+                }
+            }
+            drop(receiver);
+            for batch in batches {
+                let stop = failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+                match batch {
+                    _ if stop => break,
+                    Ok(batch) => {
+                        let first = rows;
+                        rows += batch.num_rows() as u64;
+                        if sender.send((first, batch)).is_err() {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        fail(rows, error);
+                        break;
+                    }
+                }
+            }
+            drop(sender);
+            workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
+        });
+        if let Some((_, error)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        if self.ingesters.len() != threads {
+            return Err(Error::Io(format!("{origin}: a thread of the build panicked; this is a bug in bedeck")));
+        }
+        Ok(rows)
+    }
+
+    /// Ends the reading and indexes the rows.
+    pub fn index(
+        self,
+        directory: &Path,
+        block: usize,
+        threads: usize,
+        referred: Option<KeyForm>,
+        report: Report<'_>,
+    ) -> Result<(Input, Table)> {
+        let key = self.key(referred)?;
+        let Self { spec, origins, rows, forms, drain, shared, ingesters } = self;
+        let mut keys = vec![Stats::default(); spec.fields.len()];
+        ingesters.iter().for_each(|ingester| keys.iter_mut().zip(&ingester.keys).for_each(|(a, b)| a.merge(b)));
+        let grouped = shared.as_ref().map_or(key.kind, |shared| shared.kind);
+        let all = Rows::new(drain, ingesters.into_iter().map(Ingester::finish))?;
+        let dictionaries = shared.and_then(Arc::into_inner).map_or_else(Vec::new, Shared::finish);
+        let dictionaries = dictionaries.into_iter().chain(std::iter::repeat_with(Values::default));
+        let dictionaries = dictionaries.take(spec.fields.len()).collect();
+        let name = &spec.name;
+        let describe = |origin: u32, row: u64| format!("{} row {row}", origins[origin as usize]);
+        let pause = || report(Progress { type_name: name, stage: "index", done: 0, of: 0 });
+        let context = Context { directory, block, threads, describe: &describe, pause: &pause };
+        let table = Table::new(all, key, grouped, spec.on_duplicate, &context).map_err(|error| match error {
+            Error::DuplicateKey(text) => Error::DuplicateKey(format!("type {name:?}, {text}")),
+            Error::Source(text) => Error::Source(format!("type {name:?}: {text}")),
+            other => other,
+        })?;
+        Ok((Input { spec, origins, rows, forms, keys, dictionaries }, table))
+    }
+
+    /// The key of the type; one without rows and without a declared kind is what refers to it.
+    fn key(&self, referred: Option<KeyForm>) -> Result<KeySpec> {
+        let field = self.spec.key.field.clone();
+        let mut form = self.forms.first().copied().flatten();
+        if self.rows == 0 && self.spec.key.kind.is_none() && form == Some(KeyForm::Text) {
+            form = referred.or(form);
+        }
+        let all = |fits: fn(&Ingester) -> bool| self.rows > 0 && self.ingesters.iter().all(fits);
+        let kind = self.spec.key.kind.unwrap_or(match form {
+            Some(KeyForm::Int { .. }) => KeyKind::Int,
+            Some(KeyForm::Bytes) => KeyKind::Bytes,
+            _ if all(|ingester| ingester.all_base62) => KeyKind::Base62,
+            _ if all(|ingester| ingester.all_uuid) => KeyKind::Uuid,
+            _ => KeyKind::String,
+        });
+        let fits = match (kind, form) {
+            (_, None) => true,
+            (KeyKind::Int, Some(form)) => matches!(form, KeyForm::Int { .. }),
+            (KeyKind::Bytes, Some(form)) => form == KeyForm::Bytes,
+            (_, Some(form)) => form == KeyForm::Text,
+        };
+        if !fits {
+            return Err(Error::Schema(format!(
+                "type {:?}: key {field:?} is declared {}, but its column holds another kind of value",
+                self.spec.name,
+                kind.name()
+            )));
+        }
+        Ok(KeySpec { field, kind, width: kind.width(), signed: form != Some(KeyForm::Int { signed: false }) })
+    }
+}
+
+impl Input {
+    /// For each field, whether its keys are kept as they print: numbers and bytes are not, they take more room so.
+    pub fn printed(&self, places: &[Option<usize>], tables: &[Table]) -> Vec<bool> {
+        let is_text = |target: usize| !matches!(tables[target].index.key.kind, KeyKind::Int | KeyKind::Bytes);
+        let fields = self.spec.fields.iter().zip(places);
+        fields.map(|(field, target)| target.is_some_and(is_text) && self.spec.printed.contains(&field.name)).collect()
+    }
+
+    pub fn progress(&self, stage: &'static str, done: u32, table: &Table) -> Progress<'_> {
+        Progress { type_name: &self.spec.name, stage, done: done.into(), of: table.index.shape.total_slots() }
+    }
+
+    pub fn check_lengths(&self, measured: &Measured) -> Result<()> {
+        for (field, column) in self.spec.fields.iter().zip(&measured.columns) {
+            if let Some((origin, row)) = column.too_long {
+                return Err(Error::Source(format!(
+                    "{}, row {row}: type {:?}, field {:?}: its keys take more than 2^31 - 1 bytes as they print; leave it out of hot",
+                    self.origins[origin as usize], self.spec.name, field.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn check_dangling(&self, measured: &Measured, places: &[Option<usize>], tables: &[Table]) -> Result<()> {
+        for (i, field) in self.spec.fields.iter().enumerate() {
+            if let (true, Some((origin, row, key))) = (self.spec.strict, &measured.columns[i].dangling_first) {
+                return Err(Error::DanglingReference(format!(
+                    "type {:?}, field {:?}: {} to {} without a record, the first {} at {} row {row}; strict = false keeps them as keys",
+                    self.spec.name,
+                    field.name,
+                    counted(measured.columns[i].dangling_uses, "reference"),
+                    counted(measured.columns[i].dangling.len() as u64, "key"),
+                    places[i].map_or_else(String::new, |target| tables[target].index.key.shown(key)),
+                    self.origins[*origin as usize],
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For each type that keys refer to, the form of such keys.
+pub fn referred(intakes: &[Intake]) -> BTreeMap<String, KeyForm> {
+    let mut forms = BTreeMap::new();
+    for intake in intakes {
+        for (i, field) in intake.spec.fields.iter().enumerate() {
+            let any = intake.ingesters.iter().any(|ingester| ingester.keys[i].scalars > 0);
+            if let (Some(reference), Some(form), true) = (&field.reference, form(&intake.forms, i), any) {
+                forms.insert(reference.type_name.clone(), form);
+            }
+        }
+    }
+    forms
+}
+
+/// The form of the keys in a field, given the forms of all columns.
+pub fn form(forms: &[Option<KeyForm>], field: usize) -> Option<KeyForm> {
+    forms.get(field + 1).copied().flatten()
+}
+
+fn no_thread(error: &std::io::Error) -> Error {
+    Error::Io(format!(
+        "the system gives the build no thread ({error}): ask for fewer (threads), or raise the limit (ulimit -u, pids.max)"
+    ))
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
