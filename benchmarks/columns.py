@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -119,7 +120,7 @@ def _payload(values: pa.Array, column: _Column, keys: Mapping[str, Any]) -> Iter
 def _texts(values: pa.Array) -> Iterator[bytes]:
     ends = np.frombuffer(values.buffers()[1], np.int32)[values.offset :][: len(values) + 1]
     yield (ends - ends[0]).astype(">i4").tobytes()
-    yield memoryview(values.buffers()[2])[ends[0] : ends[-1]]
+    yield bytes(memoryview(values.buffers()[2])[ends[0] : ends[-1]])
 
 
 def _offsets(values: pa.Array) -> Iterator[bytes]:
@@ -134,7 +135,8 @@ def _rows(ids: pa.Array, keys: pa.Array) -> pa.Array:
 
 
 def _bytes(values: pa.Array, form: Any) -> bytes:  # noqa: ANN401 - what numpy takes as a type
-    return pc.fill_null(values, pa.scalar(0).cast(values.type)).to_numpy(zero_copy_only=False).astype(form).tobytes()
+    filled: npt.NDArray[Any] = pc.fill_null(values, pa.scalar(0).cast(values.type)).to_numpy(zero_copy_only=False)
+    return filled.astype(form).tobytes()
 
 
 def _int(value: int) -> bytes:
