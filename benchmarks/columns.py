@@ -7,7 +7,8 @@ each row that says whether it has a value, and the values. All numbers are big-e
 * `text`: where each begins, and where the last ends; the UTF-8 of all.
 * `int`, `long` (of 8 bytes), `boolean` (of 1 byte).
 * `reference`: the row of the record in its own type's file, which comes before.
-* `references`: where the list of each row begins, and where the last ends; the rows, one list after another.
+* `references`: where the list of each row begins, and where the last ends; the rows, one list after another, -1 for a
+  record that is not there.
 * `word`, `words`: the same, but they refer to texts that come before them, with their number first.
 """
 
@@ -104,10 +105,13 @@ def _payload(values: pa.Array, column: _Column, keys: Mapping[str, Any]) -> Iter
         case "boolean":
             yield _bytes(values, np.uint8)
         case "reference":
-            yield _bytes(_rows(values, keys[column.target]), ">i4")
+            rows = pc.index_in(values, value_set=keys[column.target])
+            if rows.null_count > values.null_count:
+                raise SystemExit(f"benchmarks: a {column.name} that is not there")
+            yield _bytes(rows, ">i4")
         case "references":
             yield from _offsets(values)
-            yield _bytes(_rows(values.flatten(), keys[column.target]), ">i4")
+            yield _bytes(pc.fill_null(pc.index_in(values.flatten(), value_set=keys[column.target]), -1), ">i4")
         case "word" | "words":
             words = (values.flatten() if column.kind == "words" else values).dictionary_encode()
             yield _int(len(words.dictionary))
@@ -125,13 +129,6 @@ def _texts(values: pa.Array) -> Iterator[bytes]:
 
 def _offsets(values: pa.Array) -> Iterator[bytes]:
     yield _bytes(pc.subtract(values.offsets, values.offsets[0]), ">i4")
-
-
-def _rows(ids: pa.Array, keys: pa.Array) -> pa.Array:
-    rows = pc.index_in(ids, value_set=keys)
-    if rows.null_count > ids.null_count:
-        raise SystemExit("benchmarks: Hollow's references cannot name what is not there")
-    return rows
 
 
 def _bytes(values: pa.Array, form: Any) -> bytes:  # noqa: ANN401 - what numpy takes as a type

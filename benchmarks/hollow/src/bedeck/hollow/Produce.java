@@ -23,7 +23,8 @@ import java.util.Map;
  * Builds a snapshot: `Produce FOLDER BLOB`, a folder of columns and the file to write.
  *
  * <p>A type has its fields inline, keys and texts too. References are Hollow's, as are lists; words of a small set
- * (labels, genres, countries) are records of a type `Word`, of which Hollow keeps one each.
+ * (labels, genres, countries) are records of a type `Word`, of which Hollow keeps one each. As a list has no place for
+ * nothing, what is not there is a record without a value.
  */
 public final class Produce {
     private static final List<String> TYPES = List.of("artist", "album", "track");
@@ -143,7 +144,7 @@ public final class Produce {
                 return (record, row) -> record.setReference(name, targets[numbers[row]]);
             }
             default -> {
-                String type = lists(head.kind().equals("words") ? WORD : head.target());
+                String type = head.kind().equals("words") ? WORD : head.target();
                 int[] targets = targets(columns, head);
                 int[] ends = columns.ints(rows + 1);
                 int[] numbers = columns.ints(ends[rows]);
@@ -170,8 +171,12 @@ public final class Produce {
     private int list(String type, int[] targets, int[] numbers, int start, int end) {
         list.reset();
         for (int place = start; place < end; place++) {
-            list.addElement(targets[numbers[place]]);
+            list.addElement(numbers[place] < 0 ? nothing(type) : targets[numbers[place]]);
         }
-        return engine.add(type, list);
+        return engine.add(lists(type), list);
+    }
+
+    private int nothing(String type) {
+        return engine.add(type, new HollowObjectWriteRecord((HollowObjectSchema) engine.getSchema(type)));
     }
 }

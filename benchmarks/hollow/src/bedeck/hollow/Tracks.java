@@ -124,10 +124,18 @@ final class Tracks {
             if (place > 0) {
                 json.raw(',');
             }
-            int artist = credits.getElementOrdinal(list, place);
-            json.raw(NAME).text(artists.readString(artist, name)).raw('}');
+            artist(artists.readString(credits.getElementOrdinal(list, place), name));
         }
         json.raw(']');
+    }
+
+    /** Every artist has a name: without one, it stands for an artist who is not there. */
+    private void artist(String named) {
+        if (named == null) {
+            json.none();
+        } else {
+            json.raw(NAME).text(named).raw('}');
+        }
     }
 
     private String album(int track) {
