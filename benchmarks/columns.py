@@ -26,6 +26,8 @@ from benchmarks.data import Data
 
 __all__ = ["write"]
 
+_ROWS = 1 << 16  # in a batch
+
 
 class _Column(NamedTuple):
     name: str
@@ -76,7 +78,8 @@ def write(data: Data, folder: Path) -> None:
             for table in _tables(data, name, [column.source for column in columns]):
                 if name != "track":
                     keys[name] = table["id"].chunk(0)
-                _batch(file, table, columns, keys)
+                for batch in table.to_batches(max_chunksize=_ROWS):
+                    _batch(file, batch, columns, keys)
             file.write(_int(0))
 
 
@@ -86,10 +89,10 @@ def _tables(data: Data, name: str, columns: list[str]) -> Iterable[pa.Table]:
     return [pq.read_table(data.source / f"{name}s.parquet", columns=columns).combine_chunks()]
 
 
-def _batch(file: BinaryIO, table: pa.Table, columns: Iterable[_Column], keys: Mapping[str, Any]) -> None:
-    file.write(_int(len(table)))
+def _batch(file: BinaryIO, batch: pa.RecordBatch, columns: Iterable[_Column], keys: Mapping[str, Any]) -> None:
+    file.write(_int(len(batch)))
     for column in columns:
-        values = table[column.source].chunk(0)
+        values = batch[column.source]
         file.write(_bytes(values.is_valid(), np.uint8))
         file.writelines(_payload(values, column, keys))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks import columns
+from benchmarks import columns, machine
 from benchmarks.clock import Times, take_turns
 from benchmarks.contest import WARM_UP, Contest, Effort, Match, Prepared, check, to_check
 from benchmarks.data import Data
@@ -29,7 +29,7 @@ NAME = "Netflix Hollow"
 _PROJECT = Path(__file__).parent / "hollow"
 _JOBS = (JSON, DICTS)
 _FLOOR = 1 << 29  # bytes of heap, besides those for the tracks
-_BYTES_TO_BUILD = 900  # for each track
+_BYTES_TO_BUILD = 300  # for each track
 _BYTES_TO_SERVE = 300
 _SHARE = 0.8  # of the memory that it may take
 
@@ -45,6 +45,7 @@ class Hollow:
     version: str
     java: str
     measured: datetime
+    loads: tuple[float, float]  # of the machine, at the start and at the end
     heap: int
     warm_up: float
     read_seconds: float
@@ -65,20 +66,22 @@ def measure(data: Data, effort: Effort) -> Hollow:
     blob = kept(data.peers / "hollow.blob", lambda file: java(path, "bedeck.hollow.Produce", needed, plain, file))
     heap, warm_up = _FLOOR + data.tracks * _BYTES_TO_SERVE, effort.seconds / 2
     with TemporaryDirectory(prefix="bedeck-") as name:
-        folder, started = Path(name), datetime.now(UTC)
+        folder, started, load = Path(name), datetime.now(UTC), machine.load()
         _ask(folder, Lists(data), effort)
         java(path, "bedeck.hollow.Measure", heap, blob, folder, len(CASES), warm_up)
         told = json.loads((folder / "told").read_text("utf-8"))
         prepared = Prepared(seconds_of(plain) + seconds_of(blob), size_of(blob))
+        contests = apart(_contests, data, effort, folder, prepared, told)
         return Hollow(
             version=_version(path),
             java=told["java"],
             measured=started,
+            loads=(load, machine.load()),
             heap=heap,
             warm_up=warm_up,
             read_seconds=told["read"] / 1e9,
             index_seconds=told["index"] / 1e9,
-            contests=apart(_contests, data, effort, folder, prepared, told),
+            contests=contests,
         )
 
 

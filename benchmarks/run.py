@@ -119,7 +119,7 @@ def with_hollow(data: Data, kept: Run) -> Run:
         return replace(kept, hollow=hollow.measure(data, kept.effort), skipped=skipped)
     except Unavailable as reason:
         print(f"{hollow.NAME} is left out, {reason}", flush=True)
-        return replace(kept, skipped=skipped | {hollow.NAME: str(reason)})
+        return replace(kept, hollow=None, skipped=skipped | {hollow.NAME: str(reason)})
 
 
 def _lists(data: Data, effort: Effort) -> None:
