@@ -30,7 +30,8 @@ def classpath(project: Path, output: Path) -> Sequence[Path]:
     command = [which("mvn") or "", "--batch-mode", "--quiet", "--file", str(project / "pom.xml"), *goals]
     failed = _failure([*command, "--offline"], _PATIENCE)
     if failed and (failed := _failure(command, _TO_FETCH)):
-        raise Unavailable(f"Maven cannot fetch or compile it: {failed}")
+        short = failed.split(" in ")[0]  # without where it was looked for, which another machine has elsewhere
+        raise Unavailable(f"Maven cannot fetch or compile it: {short}")
     return [output / "classes", *sorted(libraries.glob("*.jar"))]
 
 
@@ -55,4 +56,4 @@ def _failure(command: Sequence[str], patience: float | None) -> str | None:
         return None
     lines = (done.stdout + done.stderr).strip().splitlines()
     told = [line for line in lines if "ERROR" in line or "Exception" in line or "Error" in line]
-    return (told or lines or [f"exit code {done.returncode}"])[0]
+    return (told or lines or [f"exit code {done.returncode}"])[0].split("[ERROR] ")[-1]

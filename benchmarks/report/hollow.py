@@ -32,10 +32,11 @@ time, and that each call is timed by itself. What is not:
 * Python frees an answer within its time. The JVM collects garbage later, and its pauses fall into whichever call they
   interrupt."""
 _COSTS = """\
-To initialise is to read the blob ({read:.3f} s) and to index it ({index:.3f} s), in a JVM that runs already. Private
-memory is the heap in use after garbage collection, indexes included; what the JVM itself takes, and room for garbage,
-comes on top, and every process has its own. bedeck's is what opening and warming added to its process; its files,
-{shared:,.0f} MB, are mapped by all processes in one copy."""
+To initialise is to read the blob ({read:.3f} s) and to build the index, which the blob does not have ({index:.3f} s),
+in a JVM that runs already. Private memory is the heap in use after garbage collection, the index included; what the JVM
+itself takes, and room for garbage, comes on top, and every process has its own. bedeck's file has its indexes. Its
+memory is what opening and warming added to its process; its files, {shared:,.0f} MB, are mapped by all
+processes in one copy."""
 
 
 def hollow(run: Run) -> str:
