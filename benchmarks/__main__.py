@@ -12,17 +12,18 @@ from benchmarks.jobs import JOBS
 from benchmarks.peers import RIVALS
 from benchmarks.report import write
 from benchmarks.results import Results, Run
-from benchmarks.run import Plan, run
+from benchmarks.run import Plan, run, with_hollow
 
 __all__: list[str] = []
 
 _HERE = Path(__file__).parent
 _LEAST_LISTS = 50
+_HOLLOW = "hollow"  # among the peers, but in a JVM
 
 
 def _options() -> Namespace:
     parser = ArgumentParser("python -m benchmarks", description=__doc__, formatter_class=ArgumentDefaultsHelpFormatter)
-    add, keys, names = parser.add_argument, [rival.key for rival in RIVALS], [job.name for job in JOBS]
+    add, keys, names = parser.add_argument, [*(rival.key for rival in RIVALS), _HOLLOW], [job.name for job in JOBS]
     add("--tracks", type=_numbers, default=[TRACKS], help="tracks of the catalogue; several runs: 1000000,5000000")
     add("--peers", type=_among(keys), default=keys, help="the peers to compare with, or none", metavar="KEY,...")
     add("--jobs", type=_among(names), default=names, help="the forms of answer to compare", metavar="NAME,...")
@@ -32,6 +33,7 @@ def _options() -> Namespace:
     add("--rebuild", action="store_true", help="build bedeck's store anew, even if this version has built it before")
     add("--discard", action="store_true", help="after each run remove what peers serve from: 3 GB a million tracks")
     add("--render", action="store_true", help="measure nothing: report what the last runs of these sizes have kept")
+    add("--only-hollow", action="store_true", help="measure Netflix Hollow alone, and add it to the last runs kept")
     add("--data", type=Path, default=_HERE / ".data", help="folder that keeps the data")
     add("--report", type=Path, default=_HERE / "REPORT.md", help="file to write, with a folder of plots beside it")
     options = parser.parse_args()
@@ -55,27 +57,36 @@ def _among(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def _runs(options: Namespace) -> list[Run]:
-    effort = Effort(options.lists, max(_LEAST_LISTS, options.lists // 5), options.seconds)
     runs = []
     for place, tracks in enumerate(options.tracks):
         data = Data(options.data.resolve(), tracks)
-        kept = Run.kept(data) if options.render else None
-        if options.render and not kept:
-            raise SystemExit(f"benchmarks: no run of {tracks:,} tracks is kept in {options.data}")
-        if not kept:
-            plan = Plan(
-                rivals=[rival for rival in RIVALS if rival.key in options.peers],
-                jobs=[job for job in JOBS if job.name in options.jobs],
-                effort=effort,
-                records=0 if place else options.records,
-                anew=options.rebuild,
-            )
-            kept = run(data, plan)
-            kept.keep(data)
-            if options.discard:
-                shutil.rmtree(data.peers, ignore_errors=True)
-        runs.append(kept)
+        if options.render:
+            runs.append(_kept(data))
+            continue
+        done = with_hollow(data, _kept(data)) if options.only_hollow else run(data, _plan(options, place))
+        done.keep(data)
+        if options.discard:
+            shutil.rmtree(data.peers, ignore_errors=True)
+        runs.append(done)
     return runs
+
+
+def _kept(data: Data) -> Run:
+    kept = Run.kept(data)
+    if not kept:
+        raise SystemExit(f"benchmarks: no run of {data.tracks:,} tracks is kept in {data.cache}")
+    return kept
+
+
+def _plan(options: Namespace, place: int) -> Plan:
+    return Plan(
+        rivals=[rival for rival in RIVALS if rival.key in options.peers],
+        jobs=[job for job in JOBS if job.name in options.jobs],
+        effort=Effort(options.lists, max(_LEAST_LISTS, options.lists // 5), options.seconds),
+        records=0 if place else options.records,
+        anew=options.rebuild,
+        hollow=_HOLLOW in options.peers,
+    )
 
 
 def main() -> None:

@@ -17,7 +17,19 @@ from benchmarks.peers import Peer
 from benchmarks.peers.kept import seconds_of, size_of
 from benchmarks.subject import Bedeck
 
-__all__ = ["CHECKED", "WARM_UP", "Contest", "Effort", "Match", "Prepared", "compete", "load", "prepare"]
+__all__ = [
+    "CHECKED",
+    "WARM_UP",
+    "Contest",
+    "Effort",
+    "Match",
+    "Prepared",
+    "check",
+    "compete",
+    "load",
+    "prepare",
+    "to_check",
+]
 
 CHECKED = 500  # lists whose answers are compared before any is timed
 WARM_UP = 1000  # lists answered right before the first that is timed
@@ -38,6 +50,10 @@ class Effort:
     def rate_seconds(self) -> float:
         """How long to answer at full speed, where lists a second are counted."""
         return self.seconds / 8
+
+    def most(self, case: Case) -> int:
+        """How many lists to time in that case."""
+        return self.lists if case == MAIN else self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +113,34 @@ def compete(peer: type[Peer], jobs: Sequence[Job], prepared: Prepared, data: Dat
         bedeck, lists, contests = Bedeck(data, jobs[0]), Lists(data), []
         for job in jobs:
             theirs, ours = loaded.answer(job), bedeck.answer(job)
-            checked = _check(job, ours, theirs, lists, effort)
+            checked = check(job, ours, theirs, lists, effort)
             bedeck.warm()
             loaded.warm()
             matches = {case: _match(theirs, ours, case, lists, effort) for case in CASES}
             contests.append(Contest(peer.name, job, prepared, load_seconds, memory, 0, checked, matches))
         return contests
+
+
+def to_check(lists: Lists) -> tuple[list[str], list[str]]:
+    """The lists whose answers are compared: of the main case, as many as there is time for, and of the others, all."""
+    return lists.of(MAIN, CHECKED, seed=1), [text for case in CASES[1:] for text in lists.of(case, 3, seed=1)]
+
+
+def check(job: Job, ours: Answer, theirs: Answer, lists: Lists, effort: Effort) -> int:
+    """Compare their answers with bedeck's, value by value; how many of the main case. Exits where they differ."""
+    known = asked = 0
+    texts, others = to_check(lists)
+    texts = texts[: affordable(theirs, texts, effort.seconds * _CHECK_SHARE)]
+    for text in (*texts, *others):
+        ids = text.split(" ")
+        answers = job.canonical(ours(ids)), job.canonical(theirs(ids))
+        if answers[0] != answers[1]:
+            raise SystemExit(f"benchmarks: answers differ for {text!r}:\n{answers[0]!r}\n{answers[1]!r}")
+        known += sum(entity is not None for entity in orjson.loads(answers[0]))
+        asked += len(ids)
+    if known < _LEAST_KNOWN * asked:
+        raise SystemExit("benchmarks: the lists do not fit the data kept from an earlier run: remove benchmarks/.data")
+    return len(texts)
 
 
 @contextmanager
@@ -122,7 +160,7 @@ def load(peer: type[Peer], job: Job, data: Data) -> Iterator[tuple[Peer, float, 
 
 
 def _match(theirs: Answer, ours: Answer, case: Case, lists: Lists, effort: Effort) -> Match:
-    most, share = (effort.lists, _MAIN_SHARE) if case == MAIN else (effort.others, (1 - _MAIN_SHARE) / (len(CASES) - 1))
+    most, share = effort.most(case), _MAIN_SHARE if case == MAIN else (1 - _MAIN_SHARE) / (len(CASES) - 1)
     budget = effort.seconds * share
     warm_up = lists.of(case, min(WARM_UP, most), seed=2)
     warm_up = warm_up[: affordable(theirs, warm_up, budget / 5)]
@@ -131,19 +169,3 @@ def _match(theirs: Answer, ours: Answer, case: Case, lists: Lists, effort: Effor
     timed = timed[: affordable(theirs, timed, budget)]
     times = take_turns({"peer": (theirs, timed), "bedeck": (ours, timed)})
     return Match(times["peer"], times["bedeck"])
-
-
-def _check(job: Job, ours: Answer, theirs: Answer, lists: Lists, effort: Effort) -> int:
-    known = asked = 0
-    texts = lists.of(MAIN, CHECKED, seed=1)
-    texts = texts[: affordable(theirs, texts, effort.seconds * _CHECK_SHARE)]
-    for text in (*texts, *(text for case in CASES[1:] for text in lists.of(case, 3, seed=1))):
-        ids = text.split(" ")
-        answers = job.canonical(ours(ids)), job.canonical(theirs(ids))
-        if answers[0] != answers[1]:
-            raise SystemExit(f"benchmarks: answers differ for {text!r}:\n{answers[0]!r}\n{answers[1]!r}")
-        known += sum(entity is not None for entity in orjson.loads(answers[0]))
-        asked += len(ids)
-    if known < _LEAST_KNOWN * asked:
-        raise SystemExit("benchmarks: the lists do not fit the data kept from an earlier run: remove benchmarks/.data")
-    return len(texts)

@@ -32,11 +32,11 @@ def losses(run: Run) -> dict[str, list[Loss]]:
 
 
 def _figures(run: Run) -> Iterator[Loss]:
-    for contest in run.contests:
+    for contest in run.everywhere:
         for what, theirs, ours in _speeds(contest):
             yield Loss(f"{contest.job.title}, {what}, us", contest.peer, theirs, ours)
-    for peer in dict.fromkeys(contest.peer for contest in run.contests):
-        contest = next(contest for contest in run.contests if contest.peer == peer)
+    for peer in dict.fromkeys(contest.peer for contest in run.everywhere):
+        contest = next(contest for contest in run.everywhere if contest.peer == peer)
         for what, theirs, ours in _costs(run, contest):
             yield Loss(what, peer, theirs, ours)
     for name, pair in run.pairs.items():

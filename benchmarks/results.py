@@ -10,6 +10,7 @@ from benchmarks.alone import Alone
 from benchmarks.built import Built
 from benchmarks.contest import Contest, Effort
 from benchmarks.data import Data
+from benchmarks.hollow import Hollow
 from benchmarks.jobs import Job
 from benchmarks.lookup import Lookup
 from benchmarks.pair import Pair
@@ -41,6 +42,7 @@ class Run:
     skipped: Mapping[str, str]  # why, by the name of a peer
     abouts: Mapping[str, str]  # how a peer is used, by its name
     lookup: Lookup | None
+    hollow: Hollow | None = None
 
     def of(self, job: Job) -> Iterator[Contest]:
         """The contests in that job."""
@@ -49,6 +51,12 @@ class Run:
     def contest(self, peer: str, job: Job) -> Contest | None:
         """The contest with that peer in that job, if there was one."""
         return next((contest for contest in self.of(job) if contest.peer == peer), None)
+
+    @property
+    def everywhere(self) -> Iterator[Contest]:
+        """The contests, those outside of this process too."""
+        yield from self.contests
+        yield from self.hollow.contests if self.hollow else ()
 
     @property
     def over_limit(self) -> float | None:
@@ -63,6 +71,8 @@ class Run:
     def kept(cls, data: Data) -> "Run | None":
         """What was last kept for this size."""
         run = pickle.loads(_file(data).read_bytes()) if _file(data).exists() else None  # noqa: S301 - our own file
+        if isinstance(run, cls) and not hasattr(run, "hollow"):  # kept before there was such a measurement
+            object.__setattr__(run, "hollow", None)
         return run if isinstance(run, cls) else None
 
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
 
-from benchmarks import alone, contest, machine
+from benchmarks import alone, contest, hollow, machine
 from benchmarks.built import build
 from benchmarks.clock import overhead
 from benchmarks.contest import Contest, Effort
 from benchmarks.data import Data
 from benchmarks.jobs import JSON, Job
+from benchmarks.jvm import Unavailable
 from benchmarks.lists import CASES, MAIN, Lists
 from benchmarks.lookup import look_up
 from benchmarks.memory import anonymous, room
@@ -22,20 +23,24 @@ from benchmarks.results import Run
 from benchmarks.subject import Bedeck
 from benchmarks.threads import thread
 
-__all__ = ["Plan", "run"]
+__all__ = ["Plan", "run", "with_hollow"]
 
 _SHARE = 0.8  # of the memory that a peer may take
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure: which peers, in which jobs, how long; how many records for the look-up alone, 0 for none."""
+    """What to measure: which peers, in which jobs, how long; how many records for the look-up alone, 0 for none.
+
+    `anew`: bedeck's store is built even if it is there. `hollow`: Netflix Hollow is measured too, where it can be.
+    """
 
     rivals: Sequence[Rival]
     jobs: Sequence[Job]
     effort: Effort
     records: int
     anew: bool
+    hollow: bool = False
 
 
 def run(data: Data, plan: Plan) -> Run:
@@ -84,8 +89,7 @@ def run(data: Data, plan: Plan) -> Run:
     if plan.records:
         say(f"look-up alone, {plan.records:,} records")
         looked_up = look_up(data.cache, plan.records, plan.effort.others)
-    say("done")
-    return Run(
+    done = Run(
         tracks=data.tracks,
         effort=plan.effort,
         machine=machine.stamp(),
@@ -105,6 +109,21 @@ def run(data: Data, plan: Plan) -> Run:
         abouts=abouts,
         lookup=looked_up,
     )
+    if plan.hollow:
+        say(hollow.NAME)
+        done = with_hollow(data, done)
+    say("done")
+    return done
+
+
+def with_hollow(data: Data, kept: Run) -> Run:
+    """The same run with Netflix Hollow measured, or with the reason why it was not."""
+    skipped = {name: reason for name, reason in kept.skipped.items() if name != hollow.NAME}
+    try:
+        return replace(kept, hollow=hollow.measure(data, kept.effort), skipped=skipped)
+    except Unavailable as reason:
+        print(f"{hollow.NAME} is left out, {reason}", flush=True)
+        return replace(kept, hollow=None, skipped=skipped | {hollow.NAME: str(reason)})
 
 
 def _lists(data: Data, effort: Effort) -> None:

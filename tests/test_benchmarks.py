@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from shutil import which
 
@@ -10,13 +10,14 @@ from benchmarks.clock import Times, affordable, take_turns
 from benchmarks.contest import Effort, Match
 from benchmarks.data import Data
 from benchmarks.growth import growths
+from benchmarks.hollow import NAME
 from benchmarks.jobs import JOBS, JSON
 from benchmarks.lists import CASES, MAIN, Case, Lists
 from benchmarks.losses import losses
 from benchmarks.peers import RIVALS, Rival
-from benchmarks.report import write
+from benchmarks.report import render, write
 from benchmarks.results import Results, Run
-from benchmarks.run import Plan, run
+from benchmarks.run import Plan, run, with_hollow
 from benchmarks.subject import Bedeck
 
 TRACKS = 3000
@@ -120,6 +121,39 @@ def test_a_run_is_kept(data: Data, measured: Run):
     assert Run.kept(data) is None
     measured.keep(data)
     assert Run.kept(data) == measured
+
+
+def test_a_run_that_was_kept_before_hollow_was_measured_has_none(
+    data: Data, measured: Run, monkeypatch: pytest.MonkeyPatch
+):
+    before = [field.name for field in fields(Run) if field.name != "hollow"]
+    monkeypatch.setattr(Run, "__getstate__", lambda run: [getattr(run, name) for name in before])
+    measured.keep(data)
+    assert Run.kept(data) == measured
+
+
+def test_hollow_answers_as_bedeck_does_and_is_added_to_a_run(data: Data, measured: Run):
+    added = with_hollow(data, measured)
+    if not added.hollow:
+        pytest.skip(f"{NAME}: {added.skipped[NAME]}")
+    assert added.hollow.read_seconds + added.hollow.index_seconds > 0
+    assert {contest.job.name for contest in added.hollow.contests} == {"json", "dicts"}
+    for contest in added.hollow.contests:
+        assert contest.checked >= 10
+        assert {case: match.peer.calls for case, match in contest.matches.items()} == {
+            case: EFFORT.most(case) for case in CASES
+        }
+        assert contest.memory
+        assert contest.memory.private > 0
+    assert f"## {NAME}, {TRACKS:,} tracks" in render(Results([added]))
+    assert list(added.everywhere) == [*measured.contests, *added.hollow.contests]
+
+
+def test_without_java_hollow_is_left_out_with_its_reason(data: Data, measured: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("benchmarks.jvm.which", lambda _: None)
+    without = with_hollow(data, measured)
+    assert without.skipped == measured.skipped | {NAME: "not installed: mvn, java"}
+    assert f"{NAME}, {TRACKS:,} tracks: not installed: mvn, java." in render(Results([without]))
 
 
 def test_a_report_has_every_part_and_every_plot_that_it_shows(measured: Run, tmp_path: Path):

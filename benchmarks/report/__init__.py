@@ -6,6 +6,7 @@ from benchmarks.report.contests import cases, contests
 from benchmarks.report.costs import costs
 from benchmarks.report.growth import growth
 from benchmarks.report.head import bars_table, head
+from benchmarks.report.hollow import hollow
 from benchmarks.report.losses import lost
 from benchmarks.report.method import method
 from benchmarks.report.own import limit, lookup, own, together
@@ -24,6 +25,7 @@ def render(results: Results) -> str:
         contests(compared),
         cases(compared),
         lost(compared),
+        *(hollow(run) for run in results.runs),
         *(own(run) for run in results.runs),
         limit(results),
         together(results),

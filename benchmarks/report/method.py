@@ -21,7 +21,6 @@ _METHOD = """\
 * Python's garbage collector is off while a peer loads and on while it is timed; what was loaded is frozen.
 * The peak of a build is the most `RssAnon` that its process had, looked at fifty times a second.
 * What peers serve from is kept between runs, with the seconds that it took to write.
-* Netflix Hollow was not run: this benchmark has no Java in it.
 """
 
 
