@@ -112,7 +112,7 @@ class Log:
                 "entry": int(written),
                 "kind": str(kind),
                 "pinned": held,
-            } if written == number:
+            } if written == number and written is not True:
                 announced, pinned = ref_of(at_head), ref_of(held)
                 if announced and (pinned or held is None):
                     return Entry(number, kind, announced, pinned, at, by, details)
@@ -247,7 +247,7 @@ def ref_of(value: object) -> Ref | None:
     """The reference that was written as ``value``; `None` where it is none."""
     match value:
         case {"manifest": str(manifest), "version": int(version)} if HASH.fullmatch(manifest) and version > 0:
-            return Ref(version, manifest)
+            return None if version is True else Ref(version, manifest)
     return None
 
 

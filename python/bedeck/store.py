@@ -246,25 +246,24 @@ class Store:
 
     def _find(self, version: int) -> Ref:
         unread: StoreError | None = None
-        count = 0
+        highest = 0
         for entry in self.log.back():
-            count += 1
             if isinstance(entry, StoreError):
                 unread = unread or entry
                 continue
             if version in entry.dropped:
                 told = f"version {version} is not kept in {self.place} any more"
-                raise NotFoundError(f"{told}: {entry.by} dropped it at {entry.at}, as entry {entry.number} tells")
+                raise NotFoundError(f"{told}: {entry.by} dropped it at {entry.at}, as log entry {entry.number} says")
             for ref in (entry.announced, entry.pinned):
                 if ref and ref.version == version:
                     return ref
-            if entry.kind == "announce" and entry.announced.version < version:
-                break
+            if entry.kind == "announce":
+                highest = max(highest, entry.announced.version)
+                if entry.announced.version < version:  # those before are lower still
+                    break
         if unread:
             raise unread
-        raise NotFoundError(
-            f"no version {version} in {self.place}: none of its newest {count} log entries announces it"
-        )
+        raise NotFoundError(f"no version {version} in {self.place}: the newest that was announced is version {highest}")
 
     def _kept(self, version: int) -> Ref:
         ref = self._find(version)
