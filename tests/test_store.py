@@ -15,33 +15,21 @@ from typing import Any
 
 import pytest
 
+import shelves
 from bedeck._core import blake3
 from bedeck.errors import BusyError, DamagedError, FormatError, NotFoundError, StoreError
 from bedeck.log import Entry, Ref
 from bedeck.store import LocalStore, Store
+from shelves import make_blob
 
 PROCESSES = multiprocessing.get_context("forkserver")  # a fork of its own single-threaded server, not of pytest
 PATIENCE = 120  # seconds until a test that waits for another process gives up
 
 
-def make_blob(folder: Path, type_name: str, data: bytes) -> dict[str, Any]:
-    """Write a blob as a build does; what the manifest says of it."""
-    hashed = blake3(data)
-    name = f"{type_name}-{hashed[:32]}.blob"
-    (folder / name).write_bytes(data)
-    return {"name": name, "size": len(data), "hash": hashed, "sections": []}
-
-
 def make_manifest(folder: Path, store: Store, head: Entry | None, tag: bytes = b"") -> dict[str, Any]:
     """Write the blobs of the version after `head`; its manifest."""
-    version = store.highest(head) + 1
-    blobs = {
-        "track": make_blob(folder, "track", b"tracks %d " % version + tag),
-        "artist": make_blob(folder, "artist", b""),
-    }
-    types = {name: {"layers": [{"version": version, "blob": blob}]} for name, blob in blobs.items()}
-    parent = head.announced.manifest if head else None
-    return {"format": 0, "namespace": "default", "version": version, "parent": parent, "types": types}
+    track = make_blob(folder, "track", b"tracks %d " % (store.highest(head) + 1) + tag)
+    return shelves.make_manifest(store, head, {"track": [track], "artist": [make_blob(folder, "artist", b"")]})
 
 
 def publish(store: Store, folder: Path, on: Entry | None, manifest: dict[str, Any]) -> Entry:

@@ -124,7 +124,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
     given = _given(schema, {} if sources is None else sources, place)
     target = Store.at(store)
     with target.hold() as folder:
-        head = target.head()
+        head = target.newest()
         parent = target.manifest(head.announced) if head else None
         builder = Builder(folder, threads or cores(), memory or _half())
         numbers = _Numbers(parent)
