@@ -28,7 +28,7 @@ class Objects(Protocol):
         ...
 
     def changed(self, name: str, tag: str | None) -> tuple[bytes, str] | None:
-        """The bytes of an object and its tag, or `None` where that is ``tag`` still: a conditional read, cheap to repeat."""
+        """The bytes of an object and its tag, or `None` where that is ``tag`` still: cheap to repeat."""
         ...
 
     def size(self, name: str) -> int:
