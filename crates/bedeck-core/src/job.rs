@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::blob::Blob;
 use crate::build::{Built, Report};
-use crate::directory::{Directory, LocatorSpec, RECORDS_PADDING};
+use crate::directory::{Directory, Kind, LocatorSpec, RECORDS_PADDING};
 use crate::encode::{Encoded, encode_segment};
 use crate::error::{Error, Result};
 use crate::intake::Input;
@@ -89,6 +89,8 @@ impl Job<'_> {
         ];
         let described = Directory {
             type_name: spec.name.clone(),
+            kind: Kind::Base,
+            base: None,
             records,
             epoch: self.epoch.to_owned(),
             digest: format!("{:032x}", measured.digest),

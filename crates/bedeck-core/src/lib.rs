@@ -5,6 +5,7 @@
 
 pub mod blob;
 pub mod build;
+pub mod changes;
 pub mod checksum;
 pub mod columns;
 pub mod decorate;
