@@ -15,7 +15,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from bedeck._arrow import ResolvedType, cast, infer, pyarrow, resolve, schema_of, shown, take
+from bedeck._arrow import NOTHING, ResolvedType, cast, infer, pyarrow, resolve, schema_of, shown, take
 from bedeck.errors import SchemaError, SourceError, suggest
 from bedeck.schema import INTEGERS, FieldType, Type
 
@@ -31,7 +31,7 @@ NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
 
 
 def take_mappings(
-    type_name: str, type_: Type, rows: Iterable[object]
+    type_name: str, type_: Type, rows: Iterable[object], known: Mapping[str, FieldType] = NOTHING
 ) -> tuple[ResolvedType, Generator[pa.RecordBatch, None, None]]:
     """What columns the mappings have, by the first 16,384 of them, and all of them as canonical batches, lazily.
 
@@ -43,8 +43,8 @@ def take_mappings(
     mappings = _mappings(rows)
     first = list(islice(mappings, CHUNK))
     types = [(name, take(_cells(first, name), _array, name, ORIGIN, 0).type) for name in _names(first, type_)]
-    resolved = resolve(type_name, type_, pyarrow().schema(types))
-    return resolved, _batches(resolved, type_, chain(first, mappings))
+    resolved = resolve(type_name, type_, pyarrow().schema(types), known)
+    return resolved, _batches(resolved, type_, chain(first, mappings), {*type_.fields, *known})
 
 
 def _mappings(rows: Iterable[object]) -> Iterator[Mapping[str, object]]:
@@ -72,7 +72,7 @@ def _cells(chunk: Sequence[Mapping[str, object]], name: str) -> list[object]:
 
 
 def _batches(
-    resolved: ResolvedType, type_: Type, mappings: Iterator[Mapping[str, object]]
+    resolved: ResolvedType, type_: Type, mappings: Iterator[Mapping[str, object]], declared: AbstractSet[str]
 ) -> Generator[pa.RecordBatch, None, None]:
     pa = pyarrow()
     names = {column.name for column in resolved.columns}
@@ -84,7 +84,7 @@ def _batches(
             seen.update(*chunk)
         arrays = []
         for column in resolved.columns:
-            convert = partial(_canonical, values=column.values, declared=column.name in type_.fields)
+            convert = partial(_canonical, values=column.values, declared=column.name in declared)
             arrays.append(take(_cells(chunk, column.name), convert, column.name, ORIGIN, row))
         yield pa.record_batch(arrays, schema=schema)
         row += len(chunk)

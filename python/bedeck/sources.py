@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from bedeck._arrow import ResolvedField, ResolvedType, cast, cast_key, pyarrow, resolve, schema_of, take
+from bedeck._arrow import NOTHING, ResolvedField, ResolvedType, cast, cast_key, pyarrow, resolve, schema_of, take
 from bedeck._mappings import ORIGIN as ITERABLE
 from bedeck._mappings import take_mappings
 from bedeck.errors import SchemaError, SourceError, within
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bedeck.schema import Type
+    from bedeck.schema import FieldType, Type
 
 __all__ = ["ArrowStream", "ResolvedField", "ResolvedType", "Source", "Stream", "read", "resolve"]
 
@@ -42,7 +42,8 @@ class ArrowStream(Protocol):
 
 
 StrPath = str | os.PathLike[str]
-Source = StrPath | Sequence[StrPath] | ArrowStream | Iterable[Mapping[str, object]]
+Data = StrPath | Sequence[StrPath] | ArrowStream | Iterable[Mapping[str, object]]
+Source = Data | Callable[[], Data]
 
 
 class Stream:
@@ -88,25 +89,29 @@ class Stream:
             raise
 
 
-def read(type_name: str, type_: Type, source: Source, base: StrPath = ".") -> Iterator[Stream]:
+def read(
+    type_name: str, type_: Type, source: Source, base: StrPath = ".", known: Mapping[str, FieldType] = NOTHING
+) -> Iterator[Stream]:
     """Open a source of a type: a stream for each file, in ascending order of path, or one stream for what is no file.
 
     ``source`` is a path or glob of Parquet files (relative ones start at ``base``), or a list of them; or anything with
     ``__arrow_c_stream__``; or an iterable of mappings, whose missing entries are null and whose types are inferred from
-    the first 16,384. The schemas of all files are compared before the first is read.
+    the first 16,384; or a function that gives one of these. The schemas of all files are compared before the first is
+    read. ``known`` has types of fields that are kept where they can be, unless ``type_`` declares another.
     Memory does not grow with the source.
 
     Raises, when called or while a stream is opened or read, `SchemaError` where columns do not agree with ``type_`` or
     among files, and `SourceError`, with file, row (from 0), field and value, where something cannot be read or taken.
     Does not judge keys: null, malformed and duplicate ones are streamed as they are.
     """
-    if isinstance(source, str | os.PathLike):
-        return _read_files(type_name, type_, _find([source], Path(base)))
-    if isinstance(source, Sequence) and source and all(isinstance(path, str | os.PathLike) for path in source):
-        return _read_files(type_name, type_, _find(source, Path(base)))
+    if callable(source):
+        source = source()
+    paths = paths_of(source, base)
+    if paths is not None:
+        return _read_files(type_name, type_, paths, known)
     if isinstance(source, ArrowStream):
-        return _read_arrow(type_name, type_, source)
-    return _read_mappings(type_name, type_, source)
+        return _read_arrow(type_name, type_, source, known)
+    return _read_mappings(type_name, type_, source, known)
 
 
 def count(source: Source, base: StrPath = ".") -> int | None:
@@ -114,12 +119,25 @@ def count(source: Source, base: StrPath = ".") -> int | None:
 
     Raises as `read` does.
     """
+    paths = paths_of(source, base)
+    if paths is not None:
+        return sum(_count_file(path) for path in paths)
+    rows = getattr(source, "num_rows", None)
+    return rows if isinstance(rows, int) else None
+
+
+def paths_of(source: object, base: StrPath = ".") -> list[str] | None:
+    """The files that a source names, ascending; ``None`` where it is no path. Raises `SourceError`."""
     if isinstance(source, str | os.PathLike):
         source = [source]
     if isinstance(source, Sequence) and source and all(isinstance(path, str | os.PathLike) for path in source):
-        return sum(_count_file(path) for path in _find(source, Path(base)))
-    rows = getattr(source, "num_rows", None)
-    return rows if isinstance(rows, int) else None
+        return _find(source, Path(base))
+    return None
+
+
+def is_read_once(source: object) -> bool:
+    """Whether a source is gone once it was read: an iterator, or a reader of Arrow batches."""
+    return isinstance(source, Iterator) or hasattr(source, "read_next_batch")
 
 
 def _count_file(path: str) -> int:
@@ -127,23 +145,23 @@ def _count_file(path: str) -> int:
         return int(pyarrow().parquet.read_metadata(path).num_rows)
 
 
-def _read_mappings(type_name: str, type_: Type, rows: object) -> Iterator[Stream]:
+def _read_mappings(type_name: str, type_: Type, rows: object, known: Mapping[str, FieldType]) -> Iterator[Stream]:
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
-        known = "a path, a list of paths, Arrow data or an iterable of mappings"
-        raise SourceError(f"[type.{type_name}]: a source is {known}, not {type(rows).__name__}")
-    resolved, batches = take_mappings(type_name, type_, rows)
+        forms = "a path, a list of paths, Arrow data or an iterable of mappings"
+        raise SourceError(f"[type.{type_name}]: a source is {forms}, not {type(rows).__name__}")
+    resolved, batches = take_mappings(type_name, type_, rows, known)
     yield Stream(ITERABLE, resolved, batches)
 
 
-def _read_arrow(type_name: str, type_: Type, source: ArrowStream) -> Iterator[Stream]:
+def _read_arrow(type_name: str, type_: Type, source: ArrowStream, known: Mapping[str, FieldType]) -> Iterator[Stream]:
     with within(ARROW), _reading(ARROW):
         reader = pyarrow().RecordBatchReader.from_stream(source)
-        resolved = resolve(type_name, type_, reader.schema)
+        resolved = resolve(type_name, type_, reader.schema, known)
     yield Stream(ARROW, resolved, _canonical(ARROW, resolved, reader))
 
 
-def _read_files(type_name: str, type_: Type, paths: Sequence[str]) -> Iterator[Stream]:
-    resolved = [_resolve_file(type_name, type_, path) for path in paths]
+def _read_files(type_name: str, type_: Type, paths: Sequence[str], known: Mapping[str, FieldType]) -> Iterator[Stream]:
+    resolved = [_resolve_file(type_name, type_, path, known) for path in paths]
     for path, other in zip(paths, resolved, strict=True):
         _check_alike(paths[0], resolved[0], path, other)
     for path in paths:
@@ -170,9 +188,9 @@ def _find(sources: Iterable[StrPath], base: Path) -> list[str]:
     return sorted(found)
 
 
-def _resolve_file(type_name: str, type_: Type, path: str) -> ResolvedType:
+def _resolve_file(type_name: str, type_: Type, path: str, known: Mapping[str, FieldType]) -> ResolvedType:
     with within(path), _reading(path):
-        return resolve(type_name, type_, pyarrow().parquet.read_schema(path))
+        return resolve(type_name, type_, pyarrow().parquet.read_schema(path), known)
 
 
 def _check_alike(path: str, resolved: ResolvedType, other_path: str, other: ResolvedType) -> None:
