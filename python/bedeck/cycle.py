@@ -14,6 +14,9 @@ class Dangling(NamedTuple):
     keys: int
 
 
+NONE = Dangling(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a validator found: in which ``type`` and ``field``, in words, with some of the keys it is about.
@@ -48,7 +51,7 @@ class CycleField:
     nulls: int
     changed: int = 0
     references: int = 0
-    dangling: Dangling = Dangling(0, 0)
+    dangling: Dangling = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,9 @@ class CycleType:
 class Cycle:
     """A finished cycle.
 
-    ``version`` is what it announced; ``None`` where there was nothing to: ``unchanged``, or a ``dry_run``. ``parent`` is
-    the version it was compared with, ``allowed`` what validators found and ``overrides`` let pass, ``attempts`` how
-    often it was built, more than once where other producers announced something meanwhile.
+    ``version`` is what it announced; ``None`` where it did not: nothing was new (``unchanged``), or it was a
+    ``dry_run``. ``parent`` is the version it was compared with, ``allowed`` what validators found and ``overrides`` let
+    pass, ``attempts`` how often it was built: more than once where others announced something meanwhile.
     """
 
     version: int | None

@@ -10,7 +10,7 @@ from typing import Any
 
 from bedeck.schema import INTEGERS, FieldType
 
-__all__ = ["Change", "FieldIds", "changes", "holds", "settled"]
+__all__ = ["Change", "FieldIds", "changes", "holds", "settled", "types_of"]
 
 BITS = {kind: int(kind.lstrip("uint")) for kind in INTEGERS}
 TEXTS = frozenset({"string", "categorical"})
@@ -43,6 +43,21 @@ def holds(wide: FieldType, narrow: FieldType) -> bool:
 def settled(found: FieldType, known: FieldType) -> FieldType:
     """The type of a field that nobody declares, where its column has one and the version before another."""
     return known if holds(known, found) else found
+
+
+def types_of(name: str, types: Mapping[str, Any]) -> dict[str, FieldType]:
+    """The type of the values in each field of a type, as a manifest has them in its ``types``; none where it is new."""
+    fields = types[name]["fields"] if name in types else ()
+    return {field["name"]: _values(field, types) for field in fields}
+
+
+def _values(field: Mapping[str, Any], types: Mapping[str, Any]) -> FieldType:
+    if "reference" not in field:
+        return FieldType.parse(field["type"])
+    key = types[field["reference"]["type"]]["key"]
+    integer = "int64" if key.get("signed", True) else "uint64"
+    values = FieldType({"int": integer, "bytes": "binary"}.get(key["kind"], "string"))
+    return values if field["type"] == REFERENCE else FieldType("list", item=values)
 
 
 class FieldIds:

@@ -50,8 +50,9 @@ class Stream:
     """The rows of one file, or of one Arrow or Python object, to be read once.
 
     ``origin`` says where they come from, ``resolved`` what their columns are: the key, then the fields. ``reader`` is a
-    ``pyarrow.RecordBatchReader`` of at most 65,536 rows a batch, which reads no batch before it is asked for. ``watch``
-    is called with the rows of each batch that has been taken.
+    ``pyarrow.RecordBatchReader`` of at most 65,536 rows a batch, which reads no batch before it is asked for. Functions
+    in ``watch`` are called with each batch that has been taken. Where ``nameless`` is set, rows without a key are left
+    out; it is called with the numbers of those in a batch.
 
     Leaving ``with stream:`` closes the file, and raises what ended the reading early, of which a C stream passes on
     only the text.
@@ -62,7 +63,8 @@ class Stream:
         self.resolved = resolved
         self._batches = batches
         self._failure: BaseException | None = None
-        self.watch: Callable[[int], object] | None = None
+        self.watch: list[Callable[[pa.RecordBatch], object]] = []
+        self.nameless: Callable[[list[int]], object] | None = None
         self.reader = pyarrow().RecordBatchReader.from_batches(schema_of(resolved), self._watched())
 
     def __enter__(self) -> Self:
@@ -76,17 +78,28 @@ class Stream:
             raise self._failure
 
     def _watched(self) -> Iterator[pa.RecordBatch]:
+        row = 0
         try:
             for batch in self._batches:
                 try:
-                    yield batch
+                    yield self._named(batch, row)
                 except GeneratorExit:  # nobody asks for more
                     return
-                if self.watch is not None:
-                    self.watch(batch.num_rows)
+                row += batch.num_rows
+                for watch in self.watch:
+                    watch(batch)
         except BaseException as failure:
             self._failure = failure
             raise
+
+    def _named(self, batch: pa.RecordBatch, row: int) -> pa.RecordBatch:
+        """The batch, or those of its rows that have a key; ``row`` is the number of its first."""
+        keys = batch.column(0)
+        if self.nameless is None or not keys.null_count:
+            return batch
+        valid = keys.is_valid()
+        self.nameless([row + place for place, has_key in enumerate(valid.to_pylist()) if not has_key])
+        return batch.filter(valid)
 
 
 def read(
