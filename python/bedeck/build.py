@@ -137,7 +137,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
             built = json.loads(builder.finish(work.at))
         version = (parent["version"] if parent else 0) + 1
         manifest = {
-            "format": 0,
+            "format": 1,
             "namespace": schema.namespace,
             "version": version,
             "parent": head.manifest if head else None,
@@ -147,7 +147,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
                 type_["name"]: {
                     **{name: type_[name] for name in ("records", "digest", "epoch", "key")},
                     "fields": described[type_["name"]],
-                    "layers": [{"version": version, "blob": type_["blob"]}],
+                    "layers": [{"version": version, "kind": "base", "blob": type_["blob"]}],
                 }
                 for type_ in built
             },

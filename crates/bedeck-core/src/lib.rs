@@ -5,6 +5,7 @@
 
 pub mod blob;
 pub mod build;
+pub mod canonical;
 pub mod changes;
 pub mod checksum;
 pub mod columns;
@@ -21,6 +22,7 @@ mod intake;
 mod job;
 pub mod json;
 pub mod key;
+pub mod layers;
 pub mod locator;
 pub mod lookup;
 pub mod map;
