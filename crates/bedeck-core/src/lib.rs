@@ -11,6 +11,7 @@ pub mod checksum;
 pub mod columns;
 pub mod decorate;
 mod dictionary;
+pub mod diff;
 pub mod directory;
 mod encode;
 pub mod error;
