@@ -210,7 +210,7 @@ impl<'a> Segment<'a> {
             self.found.key_digest = self.found.key_digest.wrapping_add(digest(&canonical));
             let mut cursor = row.values;
             for &place in &by_id {
-                let field_type = &spec.fields[place].field_type;
+                let (id, field_type) = (spec.fields[place].id, &spec.fields[place].field_type);
                 if let Some(roster) = rosters[place] {
                     self.references(place, slot, roster, &mut cursor, &mut canonical);
                     continue;
@@ -221,12 +221,11 @@ impl<'a> Segment<'a> {
                     None => {
                         column.nulls += 1;
                         column.lengths.note(0);
-                        row::write_tag(Tag::Null, &mut canonical);
                     }
                     Some((value, code)) => {
                         column.stats.value(field_type, value, code);
                         column.lengths.note(var_length(field_type, value));
-                        row::write_tag(Tag::Bytes, &mut canonical);
+                        write_varint(id.into(), &mut canonical);
                         row::write_canonical(field_type, value, &mut canonical);
                     }
                 }
@@ -252,7 +251,6 @@ impl<'a> Segment<'a> {
             column.nulls += 1;
             column.lengths.note(0);
             column.printed.note(0);
-            row::write_tag(Tag::Null, canonical);
             return;
         }
         if self.subject.printed[place] {
@@ -264,7 +262,7 @@ impl<'a> Segment<'a> {
                 column.too_long = column.too_long.into_iter().chain(here).min();
             }
         }
-        row::write_tag(Tag::Bytes, canonical);
+        write_varint(self.subject.spec.fields[place].id.into(), canonical);
         column.stats.present += 1;
         if !self.subject.spec.fields[place].field_type.list {
             column.stats.scalars += 1;
