@@ -137,7 +137,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
             built = json.loads(builder.finish(work.at))
         version = (parent["version"] if parent else 0) + 1
         manifest = {
-            "format": 0,
+            "format": 1,
             "namespace": schema.namespace,
             "version": version,
             "parent": head.manifest if head else None,

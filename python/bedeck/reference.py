@@ -38,7 +38,7 @@ from bedeck.errors import DamagedError, FormatError, NotFoundError, SelectionErr
 
 __all__ = ["Record", "Store", "Table", "open"]
 
-FORMAT = 0
+FORMAT = 1
 MAGIC = b"\x89BEDECK\n"
 SECTIONS = ("prelude", "pilots", "records", "heap", "values", "locator", "directory")
 CHUNK, ALIGNMENT, PRELUDE, TAIL = 4 << 20, 64, 64, 64

@@ -20,7 +20,7 @@ from bedeck.errors import BusyError, DamagedError, FormatError, NotFoundError, S
 
 __all__ = ["Entry", "LocalStore"]
 
-FORMAT: Final = 0
+FORMAT: Final = 1
 PARTS: Final = frozenset({"blobs", "log", "manifests", "tmp"})
 ENTRY_NAME: Final = re.compile(r"(?!0{10})[0-9]{10}\.json")
 BLOB_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*-[0-9a-f]{32}\.blob")

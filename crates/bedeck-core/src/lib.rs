@@ -6,6 +6,7 @@
 mod bases;
 pub mod blob;
 pub mod build;
+pub mod canonical;
 pub mod changes;
 pub mod checksum;
 pub mod columns;
@@ -23,6 +24,7 @@ mod intake;
 mod job;
 pub mod json;
 pub mod key;
+pub mod layers;
 pub mod locator;
 pub mod lookup;
 pub mod map;
