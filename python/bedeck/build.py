@@ -147,7 +147,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
                 type_["name"]: {
                     **{name: type_[name] for name in ("records", "digest", "epoch", "key")},
                     "fields": described[type_["name"]],
-                    "layers": [{"version": version, "kind": "base", "blob": type_["blob"]}],
+                    "layers": [{"version": version, **layer} for layer in type_["layers"]],
                 }
                 for type_ in built
             },
@@ -158,7 +158,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
             rows=type_["rows"],
             records=type_["records"],
             dropped=type_["dropped"],
-            bytes=type_["blob"]["size"],
+            bytes=sum(layer["blob"]["size"] for layer in type_["layers"]),
             key_kind=type_["key"]["kind"],
             dangling={field: Dangling(*counts) for field, counts in type_["dangling"].items()},
         )
