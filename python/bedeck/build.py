@@ -117,7 +117,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
             built = json.loads(builder.finish(work.at))
         version, hashed = target.highest(head) + 1, head.announced.manifest if head else None
         manifest = assembled(schema, intake, built, version=version, parent=hashed)
-        blobs = [type_["blob"]["name"] for type_ in built]
+        blobs = [layer["blob"]["name"] for type_ in built for layer in type_["layers"]]
         details = {"how": "build", "sources": {name: taken.sources for name, taken in intake.taken.items()}}
         target.announce(head, manifest, {name: folder / name for name in blobs}, details)
     types = {
@@ -125,7 +125,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
             rows=type_["rows"],
             records=type_["records"],
             dropped=type_["dropped"],
-            bytes=type_["blob"]["size"],
+            bytes=sum(layer["blob"]["size"] for layer in type_["layers"]),
             key_kind=type_["key"]["kind"],
             dangling={field: Dangling(*counts) for field, counts in type_["dangling"].items()},
         )

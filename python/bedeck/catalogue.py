@@ -99,15 +99,15 @@ def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
     if not isinstance(manifest.get("namespace"), str):
         raise DamagedError(f"manifest {ref.manifest} of {local.path} names no namespace: build again")
     files = local.blobs(manifest)
-    layers = [{"name": name, "blob": of["layers"][0]["blob"]} for name, of in manifest["types"].items()]
-    hashes = {layer["blob"]["name"]: layer["blob"]["hash"] for layer in layers}
+    types = [{"name": name, "fields": of["fields"], "layers": of["layers"]} for name, of in manifest["types"].items()]
+    hashes = {layer["blob"]["name"]: layer["blob"]["hash"] for of in types for layer in of["layers"]}
     footprint = Footprint(
         f"version {ref.version} of {local.path}", {name: of.stat().st_size for name, of in files.items()}
     )
     footprint.tell_misfit(3)
     stale = [name for name in files if verify == "always" or not verified.is_marked(files[name], hashes[name])]
     before = {name: verified.name_of(files[name], hashes[name]) for name in stale}
-    core = Version.open(local.path / "blobs", json.dumps(layers), stale, cores())
+    core = Version.open(local.path / "blobs", json.dumps(types), stale, cores(), None)
     for name in stale:
         verified.mark(files[name], hashes[name], before[name])
     return State(footprint, local.path, ref.version, manifest, core)
@@ -198,7 +198,7 @@ class Catalogue:
     def info(self) -> dict[str, Any]:
         """What the version holds: for each type its key, records, fields with their bytes, sections and counters."""
         state = self.state
-        types = {name: json.loads(state.core.directory(name)) for name in state.core.types()}
+        types = {name: _described(state, name) for name in state.core.types()}
         return {
             "path": str(self.path),
             "namespace": state.manifest["namespace"],
@@ -392,6 +392,13 @@ class Selection:
 
     def _compiled(self) -> Compiled:
         return self._holder.state.compiled(self.name, self.fields)
+
+
+def _described(state: State, name: str) -> dict[str, Any]:
+    """What the layers of a type hold: of the base all, of the others what tells what they change."""
+    base, *others = json.loads(state.core.directories(name))
+    over = [{member: of[member] for member in ("kind", "records", "fields", "sections", "counters")} for of in others]
+    return {**base, "records": state.core.len(name), "layers": over}
 
 
 def _reopen(path: Path, opened: Mapping[str, Any]) -> Catalogue:

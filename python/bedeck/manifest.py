@@ -8,7 +8,7 @@ from bedeck.schema import Schema
 
 __all__ = ["FORMAT", "Manifest", "assembled", "is_alike"]
 
-FORMAT: Final = 0
+FORMAT: Final = 1
 
 Manifest = dict[str, Any]
 
@@ -28,7 +28,7 @@ def assembled(
             type_["name"]: {
                 **{member: type_[member] for member in ("records", "digest", "epoch", "key")},
                 "fields": intake.taken[type_["name"]].fields,
-                "layers": [{"version": version, "blob": type_["blob"]}],
+                "layers": [{"version": version, **layer} for layer in type_["layers"]],
             }
             for type_ in built
         },

@@ -20,7 +20,7 @@ from bedeck.objects import Objects
 
 __all__ = ["Entry", "LocalStore", "Ref", "Store", "blobs_of"]
 
-FORMAT: Final = 0
+FORMAT: Final = 1
 PARTS: Final = frozenset({"blobs", "log", "manifests", "tmp"})
 URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 BLOB_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*-[0-9a-f]{32}\.blob")
