@@ -105,7 +105,7 @@ class Intake:
                 if olds := type_.renamed.get(column.reference):
                     described["reference"]["aliases"] = list(olds)
             olds = type_.renamed.get(column.name, ())
-            if olds and column.name != column.reference:
+            if olds:
                 described["aliases"] = list(olds)
             described["id"] = self._ids.of(name, (column.name, *olds), described)
             fields.append(described)

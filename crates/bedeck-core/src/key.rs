@@ -187,9 +187,8 @@ mod swar {
         }
         let ascii = chars & !HIGHEST;
         let (upper, lower) = (above(ascii, b'A' - 1), above(ascii, b'a' - 1));
-        let good = above(ascii, b'0' - 1) & !above(ascii, b'9')
-            | upper & !above(ascii, b'Z')
-            | lower & !above(ascii, b'z');
+        let good =
+            above(ascii, b'0' - 1) & !above(ascii, b'9') | upper & !above(ascii, b'Z') | lower & !above(ascii, b'z');
         let value = ascii.wrapping_sub(repeat(b'0')).wrapping_add((upper >> 7) * 19).wrapping_sub((lower >> 7) * 58);
         (value, good & !chars ^ HIGHEST)
     }
