@@ -131,6 +131,10 @@ class Store:
 
     # Changing what is announced
 
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where it cannot be, or cannot announce safely."""
+        self._check_once()
+
     @contextmanager
     def hold(self) -> Iterator[Path]:
         """An empty folder to write the blobs of one build to, gone afterwards. Others may build meanwhile.
@@ -339,8 +343,8 @@ class LocalStore(Store):
         Makes the store where there is none, and clears what a killed build left. Raises BusyError at once where another
         build holds it, and StoreError where `path` is a folder of something else. The hold ends with the process.
         """
+        self.prepare()
         with telling(f"prepare the store {self.path}"):
-            self._make()
             lock = os.open(self.path / "tmp" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             self._lock(lock)
@@ -359,6 +363,11 @@ class LocalStore(Store):
                 fcntl.flock(lock, fcntl.LOCK_UN)
         finally:
             os.close(lock)
+
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where `path` is a folder of something else."""
+        with telling(f"prepare the store {self.path}"):
+            self._make()
 
     def _check_once(self) -> None:
         """Nothing: a link never replaces a file."""
