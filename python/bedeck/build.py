@@ -152,7 +152,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
                 for type_ in built
             },
         }
-        blobs = [type_["blob"]["name"] for type_ in built]
+        blobs = [layer["blob"]["name"] for type_ in built for layer in type_["layers"]]
         target.announce(head, manifest, {name: folder / name for name in blobs})
     types = {
         type_["name"]: BuiltType(
