@@ -127,7 +127,7 @@ class Store:
 
         Raises DamagedError, naming the blob, or the type for which none is named.
         """
-        return {name: self._measured(name, size) for name, size in self._named(manifest)}
+        return {name: self._measured(name, size) for name, size in self.named(manifest)}
 
     # Changing what is announced
 
@@ -167,7 +167,7 @@ class Store:
         if manifest["version"] <= self.highest(on):
             raise ValueError(f"version {manifest['version']} is not higher than those announced in {self.place}")
         self._check_once()
-        named = self._named(manifest)
+        named = self.named(manifest)
         data = canonical(manifest) + b"\n"
         ref = Ref(manifest["version"], blake3(data))
         while True:
@@ -265,7 +265,8 @@ class Store:
         self.measure(self.manifest(ref))
         return ref
 
-    def _named(self, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
+    def named(self, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
+        """Name and bytes of each blob that ``manifest`` names. Raises DamagedError where one is not named properly."""
         try:
             return list(blobs_of(manifest))
         except DamagedError as error:

@@ -16,8 +16,9 @@ from bedeck._cli.ids import NoKeys, key_of, no_key, texts
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import status
 from bedeck.build import LEAST_MEMORY
-from bedeck.catalogue import Missing, Verify
+from bedeck.catalogue import Missing
 from bedeck.errors import MissingKeyError, SchemaError
+from bedeck.state import Verify
 
 __all__ = ["verbs"]
 
