@@ -14,6 +14,7 @@ from bedeck._limit import memory_limit
 from bedeck.cycle import Dangling
 from bedeck.intake import Intake, Progress, Work, chosen, expected
 from bedeck.manifest import assembled
+from bedeck.recipe import Recipe
 from bedeck.schema import Schema
 from bedeck.sources import Source
 from bedeck.store import Store
@@ -110,13 +111,12 @@ def build(  # noqa: PLR0913 - what may be left out is named
     with target.hold() as folder:
         head = target.head()
         parent = target.manifest(head.announced) if head else None
-        intake = Intake(schema, base, parent, work)
+        intake = Intake(Recipe("build", schema, given), base, parent, work)
         with closing(Builder(folder, room.threads, room.memory)) as builder:
-            for name, source in given.items():
-                intake.read(builder, name, source)
+            intake.fill(builder)
             built = json.loads(builder.finish(work.at))
         version, hashed = target.highest(head) + 1, head.announced.manifest if head else None
-        manifest = assembled(schema, intake, built, version=version, parent=hashed)
+        manifest = assembled(intake, built, version, hashed)
         blobs = [layer["blob"]["name"] for type_ in built for layer in type_["layers"]]
         details = {"how": "build", "sources": {name: taken.sources for name, taken in intake.taken.items()}}
         target.announce(head, manifest, {name: folder / name for name in blobs}, details)

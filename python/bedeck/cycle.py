@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 __all__ = ["Cycle", "CycleField", "CycleType", "Dangling", "Finding"]
 
@@ -45,12 +45,11 @@ class Finding:
 class CycleField:
     """One field in a version: records without a value, records whose value changed, and where references lead.
 
-    ``changed`` is of the records that the parent has as well. ``references`` and ``dangling`` are of reference fields.
+    ``changed`` is of the records that the version before has as well; ``dangling`` is of reference fields.
     """
 
     nulls: int
     changed: int = 0
-    references: int = 0
     dangling: Dangling = NONE
 
 
@@ -76,14 +75,20 @@ class CycleType:
     key_kind: str
     fields: Mapping[str, CycleField]
 
+    def counts(self) -> dict[str, Any]:
+        """What the log keeps of it."""
+        names = ("kind", "rows", "records", "dropped", "null_keys", "added", "removed", "changed", "bytes")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
     """A finished cycle.
 
     ``version`` is what it announced; ``None`` where it did not: nothing was new (``unchanged``), or it was a
-    ``dry_run``. ``parent`` is the version it was compared with, ``allowed`` what validators found and ``overrides`` let
-    pass, ``attempts`` how often it was built: more than once where others announced something meanwhile.
+    ``dry_run``. ``parent`` is the version it was compared with, ``gone`` the types that this one has alone. ``allowed``
+    is what validators found and ``overrides`` let pass. ``attempts`` is how often it was built: more than once where
+    others announced something meanwhile.
     """
 
     version: int | None
@@ -95,6 +100,7 @@ class Cycle:
     overrides: Mapping[str, str] = field(default_factory=dict)
     allowed: tuple[Finding, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
     attempts: int = 1
 
     @property

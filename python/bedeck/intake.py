@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from bedeck._core import Builder, blake3
 from bedeck.errors import SchemaError, SourceError
 from bedeck.evolution import FieldIds, types_of
-from bedeck.schema import Key, Reference, Schema, Type
+from bedeck.recipe import Recipe
+from bedeck.schema import Schema, Type
 from bedeck.sources import ResolvedType, Source, Stream, count, paths_of, read
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Intake", "Progress", "Taken", "Work", "chosen", "expected", "named", "type_of"]
+__all__ = ["Intake", "Progress", "Taken", "Work", "chosen", "expected", "named"]
 
 WORK = {"read": 10, "index": 1, "resolve": 4, "write": 4, "check": 1}  # parts of the time that the stages take
 MOST_FILES = 64  # of a type that are named in the log
@@ -36,16 +37,18 @@ class Taken:
 
     ``sources`` are fingerprints: of a file its path, size and the time of its last change, of anything else its rows
     and their hash. ``null_keys`` are rows that have no key, and were left out; ``nameless`` says where the first are.
+    ``keys`` has all others, where it was asked for.
     """
 
     fields: list[Described] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     null_keys: int = 0
     nameless: list[str] = field(default_factory=list)
+    keys: list[pa.Array] = field(default_factory=list)
 
 
 class Intake:
-    """Reads sources into a builder.
+    """Reads what a recipe names into a builder.
 
     ``parent`` is the manifest of the version before: fields keep their ids. ``settled`` has them keep their types, and
     keys their kinds, too, where nobody declares them and the sources allow it; and rows without a key are then left out
@@ -53,42 +56,53 @@ class Intake:
     """
 
     def __init__(
-        self, schema: Schema, base: Path, parent: Mapping[str, Any] | None, work: Work, *, settled: bool = False
+        self, recipe: Recipe, base: Path, parent: Mapping[str, Any] | None, work: Work, *, settled: bool = False
     ) -> None:
-        self._schema = schema
+        self.recipe = recipe
+        self.taken: dict[str, Taken] = {}
         self._base = base
         self._parent: Mapping[str, Any] = parent["types"] if parent else {}
         self._work = work
         self._settled = settled
         self._ids = FieldIds(parent)
-        self.taken: dict[str, Taken] = {}
 
     @property
     def next_field_id(self) -> int:
         """The id that the next new field gets."""
         return self._ids.next
 
-    def read(self, builder: Builder, name: str, source: Source, **members: object) -> None:
-        """Read the source of a type. ``members`` are what the builder is told of it otherwise than the schema says."""
-        type_, taken = self._schema.types[name], self.taken.setdefault(name, Taken())
-        known = types_of(name, self._parent) if self._settled else {}
+    def fill(self, builder: Builder) -> None:
+        """Read each source once. What is to be deleted is not read, and the builder not told."""
+        for name, type_ in self.recipe.schema.types.items():
+            self.taken[name] = Taken()
+            if name in self.recipe.sources:
+                self._read(builder, name, type_, self.recipe.sources[name])
+            else:
+                self._keep(builder, name, type_)
+            if self.recipe.taken is not None:
+                known = self.recipe.taken.get(name, Taken())
+                self.taken[name].sources = known.sources
+
+    def _read(self, builder: Builder, name: str, type_: Type, source: Source) -> None:
+        taken, known = self.taken[name], types_of(name, self._parent) if self._settled else {}
         files = _stamps(source, self._base)
-        for place, stream in enumerate(read(name, type_, source, self._base, known)):
+        streams = read(name, type_, source, self._base, known, sparse=self.recipe.update)
+        for place, stream in enumerate(streams):
             with stream:
                 if place == 0:
                     taken.fields = self._describe(name, type_, stream.resolved)
                     kind = stream.resolved.kind or self._kind(name)
-                    builder.add_type(json.dumps({**_spec(name, type_, kind, taken.fields), **members}))
-                told = self._watch(name, stream, taken, hashing=files is None)
+                    builder.add_type(json.dumps(_spec(name, type_, kind, taken.fields)))
+                told = self._watch(name, stream, hashing=files is None and self.recipe.taken is None)
                 builder.add_source(name, stream.origin, stream.reader)
                 taken.sources += told
         if files is not None:
             taken.sources += _fingerprints(files, _stamps(source, self._base) or {})
 
-    def keep(self, builder: Builder, name: str) -> None:
+    def _keep(self, builder: Builder, name: str, type_: Type) -> None:
         """Declare a type of which nothing is read, with the fields that the parent has."""
-        type_, of = self._schema.types[name], self._parent[name]
-        self.taken[name] = Taken(of["fields"])
+        of = self._parent[name]
+        self.taken[name].fields = of["fields"]
         builder.add_type(json.dumps(_spec(name, type_, of["key"]["kind"], of["fields"])))
 
     def _kind(self, name: str) -> str | None:
@@ -111,12 +125,14 @@ class Intake:
             fields.append(described)
         return fields
 
-    def _watch(self, name: str, stream: Stream, taken: Taken, *, hashing: bool) -> list[dict[str, Any]]:
-        """Have what is read of a stream counted; gives what will be its fingerprint, where it is no file."""
-        told = {"rows": 0, "digest": ""}
+    def _watch(self, name: str, stream: Stream, *, hashing: bool) -> list[dict[str, Any]]:
+        """Have what is read of a stream noted; gives what will be its fingerprint, where one is to be made."""
+        taken, told = self.taken[name], {"rows": 0, "digest": ""}
 
         def note(batch: pa.RecordBatch) -> None:
             self._work.read(name, batch.num_rows)
+            if self.recipe.update:
+                taken.keys.append(batch.column(0))
             if hashing:
                 told["rows"] += batch.num_rows
                 told["digest"] = blake3(f"{told['digest']}\n".encode() + batch.serialize().to_pybytes())
@@ -186,18 +202,6 @@ def named(schema: Schema, given: object, what: str) -> dict[str, Any]:
 def expected(given: Mapping[str, Source], base: Path) -> dict[str, int | None]:
     """Rows of sources, as far as they tell without being read."""
     return {name: count(source, base) for name, source in given.items()}
-
-
-def type_of(name: str, type_: Type, types: Mapping[str, Any]) -> Type:
-    """A type whose key and fields are declared to be what a manifest has in its ``types``; all else is its own."""
-    of = types[name]
-    references = [member["reference"] | {"field": member["name"]} for member in of["fields"] if "reference" in member]
-    return replace(
-        type_,
-        key=Key(of["key"]["field"], of["key"]["kind"]),
-        fields={field: str(values) for field, values in types_of(name, types).items()},
-        references={to["name"]: Reference(to["field"], to["type"]) for to in references},
-    )
 
 
 def _spec(name: str, type_: Type, kind: str | None, fields: Sequence[Described]) -> dict[str, Any]:

@@ -102,15 +102,22 @@ class Stream:
         return batch.filter(valid)
 
 
-def read(
-    type_name: str, type_: Type, source: Source, base: StrPath = ".", known: Mapping[str, FieldType] = NOTHING
+def read(  # noqa: PLR0913 - what may be left out is named
+    type_name: str,
+    type_: Type,
+    source: Source,
+    base: StrPath = ".",
+    known: Mapping[str, FieldType] = NOTHING,
+    *,
+    sparse: bool = False,
 ) -> Iterator[Stream]:
     """Open a source of a type: a stream for each file, in ascending order of path, or one stream for what is no file.
 
     ``source`` is a path or glob of Parquet files (relative ones start at ``base``), or a list of them; or anything with
     ``__arrow_c_stream__``; or an iterable of mappings, whose missing entries are null and whose types are inferred from
     the first 16,384; or a function that gives one of these. The schemas of all files are compared before the first is
-    read. ``known`` has types of fields that are kept where they can be, unless ``type_`` declares another.
+    read. ``known`` has types of fields that are kept where they can be, unless ``type_`` declares another. ``sparse``
+    lets mappings lack declared fields altogether: these are null.
     Memory does not grow with the source.
 
     Raises, when called or while a stream is opened or read, `SchemaError` where columns do not agree with ``type_`` or
@@ -124,7 +131,7 @@ def read(
         return _read_files(type_name, type_, paths, known)
     if isinstance(source, ArrowStream):
         return _read_arrow(type_name, type_, source, known)
-    return _read_mappings(type_name, type_, source, known)
+    return _read_mappings(type_name, type_, source, known, sparse=sparse)
 
 
 def count(source: Source, base: StrPath = ".") -> int | None:
@@ -158,11 +165,13 @@ def _count_file(path: str) -> int:
         return int(pyarrow().parquet.read_metadata(path).num_rows)
 
 
-def _read_mappings(type_name: str, type_: Type, rows: object, known: Mapping[str, FieldType]) -> Iterator[Stream]:
+def _read_mappings(
+    type_name: str, type_: Type, rows: object, known: Mapping[str, FieldType], *, sparse: bool
+) -> Iterator[Stream]:
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
         forms = "a path, a list of paths, Arrow data or an iterable of mappings"
         raise SourceError(f"[type.{type_name}]: a source is {forms}, not {type(rows).__name__}")
-    resolved, batches = take_mappings(type_name, type_, rows, known)
+    resolved, batches = take_mappings(type_name, type_, rows, known, sparse=sparse)
     yield Stream(ITERABLE, resolved, batches)
 
 

@@ -20,7 +20,7 @@ and where at most ten records are concerned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
@@ -32,10 +32,11 @@ from bedeck.evolution import changes
 from bedeck.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
+    from bedeck.candidate import Candidate
     from bedeck.catalogue import View
     from bedeck.schema import Schema
 
-__all__ = ["Subject", "Validator", "Validators", "validate"]
+__all__ = ["Validator", "Validators", "validate"]
 
 Validator = Callable[["View", "View | None"], "Iterable[Finding | str] | None"]
 
@@ -43,21 +44,6 @@ FEW: Final = 10
 SAMPLE: Final = 20_000  # records that are looked at for examples
 EXAMPLES: Final = 5
 SHOWN: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A version that is to be announced, and the one before: manifests, what changed, and both open.
-
-    ``nameless`` says, by type, where the first rows without a key are.
-    """
-
-    manifest: Mapping[str, Any]
-    parent: Mapping[str, Any] | None
-    types: Mapping[str, CycleType]
-    view: View
-    before: View | None
-    nameless: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +66,23 @@ class Validators:
             raise ValueError(f"there is no validator {name!r}{suggest(name, known, len(known))}")
 
 
-def validate(subject: Subject, validators: Validators) -> list[Finding]:
+def validate(candidate: Candidate, validators: Validators) -> list[Finding]:
     """All that all validators find, in order of types and validators. What an own one raises is a finding, too."""
     found: list[Finding] = []
-    for name, of in subject.types.items():
-        checked = Checked(subject, name, of, validators.limits(name))
+    for name, of in candidate.types.items():
+        checked = Checked(candidate, name, of, validators.limits(name))
         found += (finding for check in CHECKS for finding in check(checked))
-    found += _schema_change(subject, validators.limits().changes())
+    found += _schema_change(candidate, validators.limits().changes())
     for name, validator in validators.own.items():
-        found += _own(name, validator, subject)
+        found += _own(name, validator, candidate)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One type of a subject, and its limits."""
+    """One type of a candidate, and its limits."""
 
-    subject: Subject
+    candidate: Candidate
     name: str
     of: CycleType
     limits: Limits
@@ -104,8 +90,8 @@ class Checked:
     @property
     def before(self) -> Mapping[str, Any] | None:
         """What the manifest of the version before says of the type."""
-        parent = self.subject.parent
-        return parent["types"].get(self.name) if parent else None
+        parent = self.candidate.parent
+        return parent.types.get(self.name) if parent else None
 
     @property
     def comparable(self) -> int:
@@ -171,7 +157,7 @@ def _null_keys(of: Checked) -> Iterator[Finding]:
     share = of.of.null_keys / max(rows, 1)
     if share > of.allowed("null-keys"):
         told = f"{of.of.null_keys:,} of {rows:,} rows have no key"
-        yield of.find("null-keys", told, share, examples=of.subject.nameless.get(of.name, ()))
+        yield of.find("null-keys", told, share, examples=of.candidate.taken[of.name].nameless)
 
 
 def _dangling_references(of: Checked) -> Iterator[Finding]:
@@ -186,7 +172,7 @@ def _dangling_references(of: Checked) -> Iterator[Finding]:
 
 
 def _null_share(of: Checked) -> Iterator[Finding]:
-    before = of.before["nulls"] if of.before and of.comparable else {}
+    before = of.before.get("nulls", {}) if of.before and of.comparable else {}
     for name, field in of.of.fields.items():
         nulls = before.get(str(_described(of, name)["id"]))
         if nulls is None or field.nulls - nulls <= FEW:
@@ -209,21 +195,21 @@ CHECKS: Final = (
 )
 
 
-def _schema_change(subject: Subject, passing: str) -> Iterator[Finding]:
-    if subject.parent is None or passing == "any":
+def _schema_change(candidate: Candidate, passing: str) -> Iterator[Finding]:
+    if candidate.parent is None or passing == "any":
         return
     limit = 'schema-change = "any"  # in [validators]'
-    names = subject.parent["namespace"], subject.manifest["namespace"]
+    names = candidate.parent.manifest["namespace"], candidate.manifest["namespace"]
     if names[0] != names[1]:
         yield Finding("schema-change", f'the namespace is "{names[1]}", and was "{names[0]}"', limit=limit)
-    for change in changes(subject.parent["types"], subject.manifest["types"]):
+    for change in changes(candidate.parent.types, candidate.manifest["types"]):
         if passing == "none" or not change.compatible:
             yield Finding("schema-change", change.what, change.type, change.field, limit=limit)
 
 
-def _own(name: str, validator: Validator, subject: Subject) -> Iterator[Finding]:
+def _own(name: str, validator: Validator, candidate: Candidate) -> Iterator[Finding]:
     try:
-        found = validator(subject.view, subject.before)
+        found = validator(candidate.view, candidate.before)
         told = [found] if isinstance(found, str | Finding) else list(found or ())
     except Exception as error:  # noqa: BLE001 - whatever it is, the version is not known to be good
         told = [f"{type(error).__name__}: {error}"]
@@ -236,12 +222,12 @@ def _own(name: str, validator: Validator, subject: Subject) -> Iterator[Finding]
 
 def _gone(of: Checked) -> Iterator[str]:
     """Keys of the version before that are gone."""
-    return _only(of, of.subject.before, of.subject.view)
+    return _only(of, of.candidate.before, of.candidate.view)
 
 
 def _new(of: Checked) -> Iterator[str]:
     """Keys that the version before has not."""
-    return _only(of, of.subject.view, of.subject.before)
+    return _only(of, of.candidate.view, of.candidate.before)
 
 
 def _only(of: Checked, view: View | None, other: View | None) -> Iterator[str]:
@@ -259,10 +245,10 @@ def _changed(of: Checked, name: str, differs: Callable[[object, object], bool]) 
     """Keys whose value of a field differs so, with both values."""
     id_, fields = _described(of, name)["id"], of.before["fields"] if of.before else ()
     old = next((field["name"] for field in fields if field["id"] == id_), None)
-    if old is None or of.subject.before is None or not _is_same_kind(of):
+    if old is None or of.candidate.before is None or not _is_same_kind(of):
         return
-    keys = list(islice(of.subject.view[of.name], SAMPLE))
-    before, after = of.subject.before[of.name].decorate(keys, [old]), of.subject.view[of.name].decorate(keys, [name])
+    keys = list(islice(of.candidate.view[of.name], SAMPLE))
+    before, after = of.candidate.before[of.name].decorate(keys, [old]), of.candidate.view[of.name].decorate(keys, [name])
     for key, was, record in zip(keys, before, after, strict=True):
         if was is not None and differs(was[old], record[name]):
             yield f"{_shown(key)}: {_shown(was[old])} -> {_shown(record[name])}"
@@ -282,18 +268,18 @@ def _references(of: Checked, name: str, field: CycleField) -> float:
     described = _described(of, name)
     if not described["type"].startswith("list"):
         return records
-    keys = islice(of.subject.view[of.name], SAMPLE)
-    lists = [record[name] for record in of.subject.view[of.name].decorate(keys, [name]) if record[name] is not None]
+    keys = islice(of.candidate.view[of.name], SAMPLE)
+    lists = [record[name] for record in of.candidate.view[of.name].decorate(keys, [name]) if record[name] is not None]
     return records * sum(map(len, lists)) / max(len(lists), 1)
 
 
 def _dangling(of: Checked, name: str) -> Iterator[str]:
     """Keys of records with a reference that leads to none, with the key that it names."""
     reference = _described(of, name)["reference"]
-    target = of.subject.manifest["types"][reference["type"]]["key"]["field"]
-    keys = list(islice(of.subject.view[of.name], SAMPLE))
-    ways = of.subject.view[of.name].decorate(keys, [f"{reference['name']}.{target}"])
-    names = of.subject.view[of.name].decorate(keys, [name])
+    target = of.candidate.manifest["types"][reference["type"]]["key"]["field"]
+    keys = list(islice(of.candidate.view[of.name], SAMPLE))
+    ways = of.candidate.view[of.name].decorate(keys, [f"{reference['name']}.{target}"])
+    names = of.candidate.view[of.name].decorate(keys, [name])
     for key, way, named in zip(keys, ways, names, strict=True):
         led, told = way[reference["name"]], named[name]
         pairs = zip(led or (), told or (), strict=True) if isinstance(told, list) else ((led, told),)
@@ -303,7 +289,7 @@ def _dangling(of: Checked, name: str) -> Iterator[str]:
 
 
 def _described(of: Checked, name: str) -> dict[str, Any]:
-    fields: list[dict[str, Any]] = of.subject.manifest["types"][of.name]["fields"]
+    fields: list[dict[str, Any]] = of.candidate.manifest["types"][of.name]["fields"]
     return next(field for field in fields if field["name"] == name)
 
 
