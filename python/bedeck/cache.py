@@ -13,9 +13,10 @@ from bedeck._objects.local import LocalObjects, make_folder, telling
 from bedeck.download import Download
 from bedeck.errors import StoreError
 from bedeck.log import Entry, Ref, name_of, parse
+from bedeck.manifest import blobs_of, manifest_name
 from bedeck.origin import newest_first
 from bedeck.state import Files, described
-from bedeck.store import LocalStore, Store, blobs_of, manifest_name
+from bedeck.store import LocalStore, Store
 from bedeck.turn import Hold, turn
 
 __all__ = ["Cache"]

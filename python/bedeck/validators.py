@@ -248,7 +248,10 @@ def _changed(of: Checked, name: str, differs: Callable[[object, object], bool]) 
     if old is None or of.candidate.before is None or not _is_same_kind(of):
         return
     keys = list(islice(of.candidate.view[of.name], SAMPLE))
-    before, after = of.candidate.before[of.name].decorate(keys, [old]), of.candidate.view[of.name].decorate(keys, [name])
+    before, after = (
+        of.candidate.before[of.name].decorate(keys, [old]),
+        of.candidate.view[of.name].decorate(keys, [name]),
+    )
     for key, was, record in zip(keys, before, after, strict=True):
         if was is not None and differs(was[old], record[name]):
             yield f"{_shown(key)}: {_shown(was[old])} -> {_shown(record[name])}"
