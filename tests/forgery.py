@@ -61,8 +61,15 @@ class Forgery:
     def __init__(self, store: Path) -> None:
         local = LocalStore(store)
         self.manifest = local.manifest(local.resolve())
-        self.entry: dict[str, Any] = {"entry": 1, "kind": "announce", "at": "2026-01-01T00:00:00Z", "by": "somebody"}
-        self.entry["version"] = self.manifest["version"]
+        self.entry: dict[str, Any] = {
+            "announced": {"version": self.manifest["version"]},
+            "at": "2026-01-01T00:00:00Z",
+            "by": "somebody",
+            "details": {},
+            "entry": 1,
+            "kind": "announce",
+            "pinned": None,
+        }
         self.blobs: dict[str, Blob] = {}
         for name in self.manifest["types"]:
             described = self.layer(name)["blob"]
@@ -75,7 +82,7 @@ class Forgery:
     def copy(self) -> Self:
         other = object.__new__(type(self))
         other.manifest = json.loads(json.dumps(self.manifest))
-        other.entry = dict(self.entry)
+        other.entry = json.loads(json.dumps(self.entry))
         other.blobs = {name: blob.copy() for name, blob in self.blobs.items()}
         return other
 
@@ -93,7 +100,8 @@ class Forgery:
         data = encode(self.manifest)
         (store / "manifests").mkdir(parents=True, exist_ok=True)
         (store / "manifests" / f"{blake3(data)}.json").write_bytes(data)
-        self.write_entry(store, {**self.entry, "manifest": blake3(data)})
+        announced = {**self.entry["announced"], "manifest": blake3(data)}
+        self.write_entry(store, {**self.entry, "announced": announced})
 
     def write_entry(self, store: Path, entry: dict[str, Any], number: int = 1) -> None:
         line = encode(entry)

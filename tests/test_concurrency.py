@@ -391,7 +391,7 @@ def test_of_builds_at_once_on_many_threads_those_that_end_well_are_all_announced
 
     built = [version for version in at_once(*[build] * THREADS) if version]
     assert sorted(built) == list(range(2, 2 + len(built)))
-    assert LocalStore(store).log() == list(range(1, 2 + len(built)))
+    assert LocalStore(store).entries() == list(range(1, 2 + len(built)))
     assert bedeck.open(store, verify="always").version == 1 + len(built)
 
 

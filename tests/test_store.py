@@ -17,7 +17,8 @@ import pytest
 
 from bedeck._core import blake3
 from bedeck.errors import BusyError, DamagedError, FormatError, NotFoundError, StoreError
-from bedeck.store import Entry, LocalStore
+from bedeck.log import Entry, Ref
+from bedeck.store import LocalStore, Store
 
 PROCESSES = multiprocessing.get_context("forkserver")  # a fork of its own single-threaded server, not of pytest
 PATIENCE = 120  # seconds until a test that waits for another process gives up
@@ -31,21 +32,26 @@ def make_blob(folder: Path, type_name: str, data: bytes) -> dict[str, Any]:
     return {"name": name, "size": len(data), "hash": hashed, "sections": []}
 
 
-def make_manifest(folder: Path, head: Entry | None, tag: bytes = b"") -> dict[str, Any]:
+def make_manifest(folder: Path, store: Store, head: Entry | None, tag: bytes = b"") -> dict[str, Any]:
     """Write the blobs of the version after `head`; its manifest."""
-    version = head.version + 1 if head else 1
+    version = store.highest(head) + 1
     blobs = {
         "track": make_blob(folder, "track", b"tracks %d " % version + tag),
         "artist": make_blob(folder, "artist", b""),
     }
     types = {name: {"layers": [{"version": version, "blob": blob}]} for name, blob in blobs.items()}
-    parent = head.manifest if head else None
+    parent = head.announced.manifest if head else None
     return {"format": 0, "namespace": "default", "version": version, "parent": parent, "types": types}
 
 
-def build(store: LocalStore, tag: bytes = b"") -> Entry:
+def publish(store: Store, folder: Path, on: Entry | None, manifest: dict[str, Any]) -> Entry:
+    return store.announce(on, manifest, {path.name: path for path in folder.iterdir()})
+
+
+def build(store: Store, tag: bytes = b"") -> Entry:
     with store.hold() as folder:
-        return store.publish(folder, make_manifest(folder, store.head(), tag))
+        head = store.head()
+        return publish(store, folder, head, make_manifest(folder, store, head, tag))
 
 
 def forge(store: LocalStore, number: int, **members: object) -> None:
@@ -83,7 +89,7 @@ def new(tmp_path: Path) -> LocalStore:
 
 
 def test_reads_what_was_published(store: LocalStore) -> None:
-    assert store.log() == [1, 2, 3]
+    assert store.entries() == [1, 2, 3]
     assert store.resolve() == store.head() == store.entry(3) == store.resolve(3)
     assert [store.resolve(version).number for version in (1, 2, 3)] == [1, 2, 3]
     manifest = store.manifest(store.resolve())
@@ -128,7 +134,7 @@ def test_no_store(tmp_path: Path) -> None:
         (tmp_path / "file", f"it is a file{elsewhere}"),
         (tmp_path / "file" / "in", "check the path, or build one there"),
     ):
-        for read in (LocalStore(path).log, LocalStore(path).head, LocalStore(path).resolve):
+        for read in (LocalStore(path).entries, LocalStore(path).head, LocalStore(path).resolve):
             with pytest.raises(NotFoundError, match=rf"^no bedeck store at {path}: {way_out}$"):
                 read()
 
@@ -229,7 +235,7 @@ def test_an_entry_of_an_unknown_kind_is_from_a_newer_bedeck(store: LocalStore) -
         store.resolve()
     assert store.resolve(2).version == 2
     with pytest.raises(FormatError), store.hold() as folder:
-        store.publish(folder, make_manifest(folder, store.entry(3)))
+        publish(store, folder, store.head(), make_manifest(folder, store, store.entry(3)))
 
 
 @pytest.mark.parametrize(
@@ -295,14 +301,14 @@ def test_files_of_other_names_are_no_entries(store: LocalStore) -> None:
         (log / name).write_text("rubbish")
     (store.path / "manifests" / "x.json~").write_text("rubbish")
     (store.path / "tmp" / "note.txt").write_text("mine")
-    assert store.log() == [1, 2, 3]
+    assert store.entries() == [1, 2, 3]
     assert build(store).number == 4
     assert (store.path / "tmp" / "note.txt").read_text() == "mine"
 
 
 def test_a_missing_entry_matters_only_to_who_may_need_it(store: LocalStore) -> None:
     (store.path / "log" / "0000000002.json").unlink()
-    assert store.log() == [1, 3]
+    assert store.entries() == [1, 3]
     assert store.resolve().version == 3
     assert store.resolve(1).version == 1
     for version in (2, 9):
@@ -347,8 +353,8 @@ def test_a_rerun_gives_the_same_blobs_and_manifests(store: LocalStore, tmp_path:
 
 def test_several_versions_in_one_hold(new: LocalStore) -> None:
     with new.hold() as folder:
-        entries = [new.publish(folder, make_manifest(folder, new.head())) for _ in range(3)]
-    assert [new.entry(number) for number in new.log()] == entries
+        entries = [publish(new, folder, new.head(), make_manifest(folder, new, new.head())) for _ in range(3)]
+    assert [new.entry(number) for number in new.entries()] == entries
     assert [new.manifest(entry)["version"] for entry in entries] == [1, 2, 3]
 
 
@@ -358,7 +364,7 @@ def test_building_again_heals_a_damaged_blob(store: LocalStore) -> None:
     blob.write_bytes(b"damaged!!")
     with store.hold() as folder:
         make_blob(folder, "track", b"tracks 3 ")
-        store.publish(folder, {**manifest, "parent": store.resolve().manifest, "version": 4})
+        publish(store, folder, store.head(), {**manifest, "parent": store.resolve().manifest, "version": 4})
     assert blob.read_bytes() == b"tracks 3 "
 
 
@@ -376,21 +382,21 @@ def test_a_refused_publication_announces_nothing(
 ) -> None:
     before = everything(store.path)
     with pytest.raises(error, match=told), store.hold() as folder:
-        store.publish(folder, {**make_manifest(folder, store.head()), **change})
+        publish(store, folder, store.head(), {**make_manifest(folder, store, store.head()), **change})
     assert everything(store.path) == before
 
 
 def test_blobs_are_measured_before_they_are_announced(store: LocalStore) -> None:
     before = everything(store.path)
     with store.hold() as folder:
-        manifest = make_manifest(folder, store.head())
+        manifest = make_manifest(folder, store, store.head())
         name = manifest["types"]["track"]["layers"][0]["blob"]["name"]
         (folder / name).write_bytes(b"short")
         with pytest.raises(DamagedError, match=f"{name} has 5 bytes instead of 9"):
-            store.publish(folder, manifest)
+            publish(store, folder, store.head(), manifest)
         (folder / name).unlink()
         with pytest.raises(DamagedError, match=f"blob {name} is missing"):
-            store.publish(folder, manifest)
+            publish(store, folder, store.head(), manifest)
     assert everything(store.path) == before
 
 
@@ -428,11 +434,11 @@ def test_what_is_moved_is_on_disk_and_so_is_the_move_before_the_next_step(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with store.hold() as folder:
-        manifest = make_manifest(folder, store.head())
+        manifest = make_manifest(folder, store, store.head())
         track, artist = (manifest["types"][name]["layers"][0]["blob"]["name"] for name in ("track", "artist"))
         with monkeypatch.context() as patched:
             steps = record(patched)
-            entry = store.publish(folder, manifest)
+            entry = publish(store, folder, store.head(), manifest)
     assert steps == [
         ("sync", track),
         ("sync", artist),
@@ -591,7 +597,7 @@ def publish_at_once(path: Path, rounds: int, barrier: Barrier, told: "Queue[tupl
         manifest = make_manifest(folder, store.head(), str(os.getpid()).encode())
         barrier.wait(PATIENCE)
         try:
-            store.publish(folder, manifest)
+            publish(store, folder, store.head(), manifest)
             told.put((number, True))
         except BusyError:
             told.put((number, False))
@@ -606,9 +612,9 @@ def test_of_many_announcements_at_once_one_is_made(new: LocalStore) -> None:
     run_all(publish_at_once, *[(new.path, rounds, barrier, told)] * count)
     answers = [told.get(timeout=PATIENCE) for _ in range(count * rounds)]
     assert sorted(number for number, won in answers if won) == list(range(rounds))
-    assert new.log() == list(range(1, rounds + 1))
+    assert new.entries() == list(range(1, rounds + 1))
     parent = None
-    for number in new.log():
+    for number in new.entries():
         manifest = new.manifest(new.entry(number))
         assert manifest["parent"] == parent
         assert manifest["version"] == number
@@ -656,7 +662,7 @@ def test_a_build_killed_at_any_step_leaves_the_store_as_it_was(tmp_path: Path, v
             assert sorted(path.name for path in (store.path / "tmp").iterdir()) == ["build", "lock"]
         for part in ("blobs", "manifests"):
             assert everything(store.path / part) == everything(after.path / part)
-        assert store.log() == list(range(1, versions + 2))
+        assert store.entries() == list(range(1, versions + 2))
     assert step > 20
     assert seen == {versions, versions + 1}
 

@@ -39,6 +39,14 @@ class Version:
     def warm(self, progress: Callable[[int], object] | None) -> None: ...
     def lock(self) -> int | None: ...
     def verify(self, threads: int) -> None: ...
+    def diff(
+        self,
+        after: Version,
+        name: str,
+        most: int,
+        threads: int,
+        progress: Callable[[int, int], object] | None,
+    ) -> str: ...
 
 @final
 class Compiled:

@@ -15,7 +15,7 @@ from bedeck._limit import memory_limit
 from bedeck.errors import SchemaError
 from bedeck.schema import Schema, Type
 from bedeck.sources import ResolvedType, Source, Stream, count, read
-from bedeck.store import LocalStore
+from bedeck.store import Store
 
 __all__ = ["Build", "BuiltType", "Dangling", "build", "cores"]
 
@@ -122,10 +122,10 @@ def build(  # noqa: PLR0913 - what may be left out is named
     place = "" if isinstance(schema, Schema) else f"{os.fspath(schema)}: "
     schema = schema if isinstance(schema, Schema) else Schema.load(schema)
     given = _given(schema, {} if sources is None else sources, place)
-    local = LocalStore(store)
-    with local.hold() as folder:
-        head = local.head()
-        parent = local.manifest(head) if head else None
+    target = Store.at(store)
+    with target.hold() as folder:
+        head = target.head()
+        parent = target.manifest(head.announced) if head else None
         builder = Builder(folder, threads or cores(), memory or _half())
         numbers = _Numbers(parent)
         work = _Work({name: count(source, base) for name, source in given.items()}, progress)
@@ -135,12 +135,12 @@ def build(  # noqa: PLR0913 - what may be left out is named
                 streams = work.watch(name, read(name, type_, given[name], base))
                 described[name] = _add(builder, numbers, name, type_, streams)
             built = json.loads(builder.finish(work.at))
-        version = (parent["version"] if parent else 0) + 1
+        version = target.highest(head) + 1
         manifest = {
             "format": 1,
             "namespace": schema.namespace,
             "version": version,
-            "parent": head.manifest if head else None,
+            "parent": head.announced.manifest if head else None,
             "schema": schema.to_mapping(),
             "next_field_id": numbers.next,
             "types": {
@@ -152,7 +152,8 @@ def build(  # noqa: PLR0913 - what may be left out is named
                 for type_ in built
             },
         }
-        local.publish(folder, manifest)
+        blobs = [layer["blob"]["name"] for type_ in built for layer in type_["layers"]]
+        target.announce(head, manifest, {name: folder / name for name in blobs})
     types = {
         type_["name"]: BuiltType(
             rows=type_["rows"],

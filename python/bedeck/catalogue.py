@@ -94,15 +94,15 @@ def open(  # noqa: A001 - bedeck.open, as gzip.open
 
 
 def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
-    entry = local.resolve(version)
-    manifest = local.manifest(entry)
+    ref = local.resolve(version)
+    manifest = local.manifest(ref)
     if not isinstance(manifest.get("namespace"), str):
-        raise DamagedError(f"manifest {entry.manifest} of {local.path} names no namespace: build again")
+        raise DamagedError(f"manifest {ref.manifest} of {local.path} names no namespace: build again")
     files = local.blobs(manifest)
     types = [{"name": name, "fields": of["fields"], "layers": of["layers"]} for name, of in manifest["types"].items()]
     hashes = {layer["blob"]["name"]: layer["blob"]["hash"] for of in types for layer in of["layers"]}
     footprint = Footprint(
-        f"version {entry.version} of {local.path}", {name: of.stat().st_size for name, of in files.items()}
+        f"version {ref.version} of {local.path}", {name: of.stat().st_size for name, of in files.items()}
     )
     footprint.tell_misfit(3)
     stale = [name for name in files if verify == "always" or not verified.is_marked(files[name], hashes[name])]
@@ -110,7 +110,7 @@ def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
     core = Version.open(local.path / "blobs", json.dumps(types), stale, cores(), None)
     for name in stale:
         verified.mark(files[name], hashes[name], before[name])
-    return State(footprint, local.path, entry.version, manifest, core)
+    return State(footprint, local.path, ref.version, manifest, core)
 
 
 class Catalogue:

@@ -15,6 +15,7 @@ pub mod cycle;
 pub mod decorate;
 mod dangling;
 mod dictionary;
+pub mod diff;
 pub mod directory;
 mod duplicates;
 mod encode;

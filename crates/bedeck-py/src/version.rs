@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bedeck_core::blob::Blob;
+use bedeck_core::diff::{Side, diff};
 use bedeck_core::error::{Error, Result};
 use bedeck_core::layers::Layer;
 use bedeck_core::lookup::BATCH;
@@ -144,6 +145,40 @@ impl Version {
             }
             locked.map(|()| refused)
         })
+    }
+
+    /// What became of the type `name` from this version to `after`: JSON of a `Difference`, with at most `most` keys a difference, those as JSON
+    /// has them. Both have the type, with keys of one kind. `progress` is called with the work done and all of it.
+    fn diff(
+        &self,
+        py: Python<'_>,
+        after: &Self,
+        name: &str,
+        most: usize,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let side = |version: &'_ Self| version.version.find(name).or_raise(py);
+        let (ours, theirs) = (side(self)?, side(after)?);
+        let raised = Mutex::new(None);
+        let pause = |done: u64, of: u64| {
+            let told = Python::attach(|py| {
+                progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done, of)).map(drop))?;
+                py.check_signals()
+            });
+            told.map_err(|error| {
+                *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Error::Io("interrupted".into())
+            })
+        };
+        let difference = py.detach(|| {
+            let before = Side { version: &self.version, place: ours };
+            diff(before, Side { version: &after.version, place: theirs }, most, threads, &pause)
+        });
+        if let Some(raised) = raised.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(raised);
+        }
+        serde_json::to_string(&difference.or_raise(py)?).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
     /// Checks every byte against its checksum, as it is mapped now.
