@@ -70,7 +70,7 @@ pub fn carry(
                 write_key(key.kind, &form.bytes[..form.ends[0]], &mut body);
                 for (order, place) in by_id.iter().copied().enumerate() {
                     let field_type = &spec.fields[place].field_type;
-                    let field = FieldLayout { id: 0, place, field_type, target: kinds[place], values: &[] };
+                    let field = FieldLayout { id: 0, field_type, target: kinds[place], values: &[] };
                     write_field(&field, form.field(order), &mut dictionaries[place], &mut body);
                 }
                 stored.clear();

@@ -9,8 +9,8 @@ use crate::bases::{self, connected, targets};
 use crate::build::{Builder, Built, Progress, Report};
 use crate::canonical::Canon;
 use crate::error::Result;
-use crate::intake::Input;
 use crate::held::Held;
+use crate::intake::Input;
 use crate::over;
 use crate::rows::Rows;
 use crate::sift::Tally;
@@ -102,26 +102,33 @@ impl Changes {
     }
 }
 
-/// The version before as a cycle reads it: with the fields of its own schema, without overlays and with them.
+/// The version before as a cycle reads it: with the fields of the cycle's schema.
 pub struct Before {
+    /// Without overlays.
     pub bases: Version,
+    /// With them.
     pub parent: Version,
     /// For each type of both, how its records are read.
     pub canons: Vec<(Canon, Canon)>,
+    /// For each type, whether it had a field that the schema has not.
+    pub wider: Vec<bool>,
 }
 
 impl Before {
     /// Of `current`, the types that `inputs` chooses.
     fn new<'a>(current: &Version, inputs: impl Iterator<Item = &'a Input>) -> Result<Self> {
+        let mut wider = Vec::new();
         let types = inputs.map(|input| {
             let before = &current.types[current.find(&input.spec.name)?];
+            let is_known = |id: u32| input.spec.fields.iter().any(|field| field.id == id);
+            wider.push(!before.fields.iter().all(|field| is_known(field.id)));
             Ok(Type { fields: described(input), targets: Vec::new(), resolved: Vec::new(), ..before.clone() })
         });
         let parent = Version { types: types.collect::<Result<_>>()? }.connect()?;
         let bases = parent.bases()?;
         let canons = (0..parent.types.len()).map(|place| Ok((Canon::new(&bases, place)?, Canon::new(&parent, place)?)));
         let canons = canons.collect::<Result<_>>()?;
-        Ok(Self { bases, parent, canons })
+        Ok(Self { bases, parent, canons, wider })
     }
 }
 
@@ -152,7 +159,8 @@ impl Builder {
             types.into_iter().map(|(input, rows)| (input, Some(rows))).unzip();
         let groups = connected(&targets(&inputs.iter().collect::<Vec<_>>())?);
 
-        let apart: Vec<Option<String>> = inputs.iter().map(|input| why_apart(input, before(&input.spec.name))).collect();
+        let apart: Vec<Option<String>> =
+            inputs.iter().map(|input| why_apart(input, before(&input.spec.name))).collect();
         let mut reasons = shared(&groups, &apart, &epochs(&inputs, current));
         if let (true, Some(reason)) = (options.update, reasons.iter().flatten().next()) {
             return Ok(Outcome::Compact(reason.clone()));
@@ -203,12 +211,8 @@ impl Builder {
         let (types, told): (Vec<_>, Vec<_>) =
             anew.into_iter().map(|(type_, changes, reason)| (type_, (changes, reason))).unzip();
         let built = bases::write(types, &site)?.into_iter().zip(told);
-        let built = built.map(|(built, (changes, reason))| Cycled {
-            kind: Kind::Anew,
-            reason: Some(reason),
-            built,
-            changes,
-        });
+        let built =
+            built.map(|(built, (changes, reason))| Cycled { kind: Kind::Anew, reason: Some(reason), built, changes });
         let mut cycled: Vec<Cycled> = built.collect();
         cycled.append(&mut over::write(stay, &before, options, &site)?);
         cycled.sort_by(|a, b| a.built.name.cmp(&b.built.name));

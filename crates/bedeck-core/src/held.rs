@@ -123,8 +123,9 @@ impl Held {
             ));
         }
         // Two of the numbers of an ordinal have a meaning of their own.
-        (self.slots + self.inserted + self.count > u64::from(u32::MAX) - 2)
-            .then(|| format!("type {name:?}: {} keys were inserted since its base, which has no more ordinals", self.inserted))
+        (self.slots + self.inserted + self.count > u64::from(u32::MAX) - 2).then(|| {
+            format!("type {name:?}: {} keys were inserted since its base, which has no more ordinals", self.inserted)
+        })
     }
 
     /// How the rows differ from the version before.
@@ -149,7 +150,6 @@ fn layout<'a>(input: &'a Input, before: &Before, place: usize) -> Layout<'a> {
     let targets = &before.bases.types[place].targets;
     let fields = input.spec.by_id().into_iter().map(|place| FieldLayout {
         id: input.spec.fields[place].id,
-        place,
         field_type: &input.spec.fields[place].field_type,
         target: targets[place].map(kind),
         values: &input.dictionaries[place].by_code,

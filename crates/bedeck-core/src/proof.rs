@@ -81,7 +81,8 @@ impl Proof<'_> {
         let (tally, layers) = (&held.sifted.tally, self.layers());
         if written {
             let mut same = Sum { records: tally.same, digest: tally.same_digest, ..Sum::default() };
-            let unchanged = layers.base.directory().records.checked_sub(ledger.replaced.len() as u64 + held.gone.count());
+            let unchanged =
+                layers.base.directory().records.checked_sub(ledger.replaced.len() as u64 + held.gone.count());
             let mut sound = unchanged == Some(same.records);
             if grouped {
                 let read = sum(&held.input, version, canon, Layer::Base, site)?;
@@ -143,11 +144,8 @@ impl Proof<'_> {
     /// The digest of the version before, with the fields of the schema: the one it has, unless a field is gone or it is not told.
     fn digest_before(&self, told: Option<&String>) -> Result<u128> {
         let Self { held, before, site, .. } = self;
-        let of_type = &before.parent.types[held.place];
         let told = told.and_then(|digest| u128::from_str_radix(digest, 16).ok());
-        let known = |id: u32| of_type.fields.iter().any(|field| field.id == id);
-        let mut fields = of_type.layers.blobs().flat_map(|blob| &blob.directory().fields);
-        if let (Some(digest), true) = (told, fields.all(|field| known(field.id))) {
+        if let (Some(digest), false) = (told, before.wider[held.place]) {
             return Ok(digest);
         }
         let canon = &before.canons[held.place].1;

@@ -253,8 +253,6 @@ pub struct Layout<'a> {
 pub struct FieldLayout<'a> {
     /// Its number.
     pub id: u32,
-    /// Its place in the schema.
-    pub place: usize,
     /// Its type.
     pub field_type: &'a FieldType,
     /// Of a reference, the kind of the keys it names.

@@ -303,7 +303,8 @@ impl<'a> Sieve<'a> {
         let count = offsets.len();
         offsets.retain(|at| all.next().is_none_or(|hash| !equal.contains(hash)) || kept.contains(at));
         let told = found.into_iter().filter(|(_, (_, _, places))| places.len() > 1);
-        piece.duplicates = ((count - offsets.len()) as u64, told.map(|(stored, (_, _, places))| (places, stored)).collect());
+        piece.duplicates =
+            ((count - offsets.len()) as u64, told.map(|(stored, (_, _, places))| (places, stored)).collect());
         offsets
     }
 
@@ -339,7 +340,10 @@ impl<'a> Sieve<'a> {
                 let mut shown = Vec::new();
                 crate::json::write_key(&input.key, stored, &mut shown);
                 let shown = String::from_utf8_lossy(&shown);
-                return Err(Error::Source(format!("type {:?}: key {shown} is both given and deleted", input.spec.name)));
+                return Err(Error::Source(format!(
+                    "type {:?}: key {shown} is both given and deleted",
+                    input.spec.name
+                )));
             }
             keys.push(Some(stored));
         }
