@@ -105,13 +105,13 @@ def build(  # noqa: PLR0913 - what may be left out is named
     """
     started = time.monotonic()
     schema, base, place = declared(schema)
-    given = chosen(schema, sources, place)
+    recipe = Recipe("build", schema, chosen(schema, sources, place))
     target, room = Store.at(store), Room.of(threads, memory)
-    work = Work(expected(given, base), told(progress))
+    work = Work(expected(recipe, base), told(progress))
     with target.hold() as folder:
         head = target.head()
         parent = target.manifest(head.announced) if head else None
-        intake = Intake(Recipe("build", schema, given), base, parent, work)
+        intake = Intake(recipe, base, parent, work)
         with closing(Builder(folder, room.threads, room.memory)) as builder:
             intake.fill(builder)
             built = json.loads(builder.finish(work.at))
@@ -162,9 +162,9 @@ class Room:
     def of(cls, threads: int | None, memory: int | None) -> "Room":
         """What a caller allows; where that is `None`, all cores and half of the memory."""
         if threads is not None:
-            threads = _at_least(1, "threads", threads, "as many as there are cores")
+            threads = at_least(1, "threads", threads, "as many as there are cores")
         if memory is not None:
-            memory = min(_at_least(LEAST_MEMORY, "memory", memory, "half of what there is"), MOST_MEMORY)
+            memory = min(at_least(LEAST_MEMORY, "memory", memory, "half of what there is"), MOST_MEMORY)
         return cls(threads or cores(), memory or _half())
 
 
@@ -173,7 +173,7 @@ def _half() -> int:
     return max(limit.bytes // 2 if limit else 0, LEAST_MEMORY)
 
 
-def _at_least(least: int, name: str, value: int, otherwise: str) -> int:
+def at_least(least: int, name: str, value: int, otherwise: str) -> int:
     way_out = f"or None for {otherwise}"
     try:
         number = operator.index(value)

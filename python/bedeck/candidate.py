@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from bedeck.build import Room
 from bedeck.catalogue import View
 from bedeck.cycle import CycleField, CycleType, Dangling
 from bedeck.ground import Ground, Parent
-from bedeck.intake import Intake, Taken, Work
+from bedeck.intake import Intake, Progress, Taken, Work, expected
 from bedeck.log import Ref
 from bedeck.manifest import Manifest, assembled, is_alike
 from bedeck.memory import Footprint
@@ -36,13 +37,9 @@ class Candidate:
         before = self.parent.manifest if self.parent else None
         hashed = ground.head.announced.manifest if ground.head else None
         self.manifest: Manifest = assembled(intake, built, ground.version, hashed, before)
-        self.types = {of["name"]: _told(of, intake.taken[of["name"]], self.parent) for of in built}
-        self.blobs = {
-            layer["blob"]["name"]: folder / layer["blob"]["name"]
-            for of in built
-            for layer in of["layers"]
-            if "blob" in layer
-        }
+        known = _names(before) if before else set()
+        self.types = {of["name"]: _told(of, intake.taken[of["name"]], self.parent, known) for of in built}
+        self.blobs = {name: folder / name for name in _names(self.manifest) - known}
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -63,7 +60,8 @@ class Candidate:
         if self.parent is not None:
             of_parent = self.parent.state.files.folder / "blobs"
             for name in _names(self.manifest) - self.blobs.keys():
-                (self._folder / name).symlink_to(of_parent / name)
+                if not (self._folder / name).exists():
+                    (self._folder / name).symlink_to(of_parent / name)
         types = [{"name": name, **of} for name, of in self.manifest["types"].items()]
         core = Version.open(self._folder, json.dumps(types), [], 1, None)
         return View(State(files, Footprint("a candidate", {}), core))
@@ -87,50 +85,60 @@ class Candidate:
 class Site:
     """Where candidates are made: in ``folder``, of sources whose relative paths start at ``base``.
 
-    ``share`` is that of the records which may be changed over a base before there is a new one. ``compacting`` is told
-    of each type that gets one, with the bytes of what it has, before it is written.
+    ``share`` is that of the records which may be changed over a base before there is a new one; ``say`` is told, in a
+    sentence, what takes more than others would expect.
     """
 
     folder: Path
     base: Path
     room: Room
     share: float
-    work: Work
-    compacting: Callable[[str, int], object]
+    progress: Progress | None
+    say: Callable[[str], object]
 
     def make(self, recipe: Recipe, ground: Ground) -> Candidate:
         """Read, build, and prove what was built. An update that takes new bases reads the version before as well."""
-        parent = ground.parent
+        parent, work = ground.parent, Work(expected(recipe, self.base), self.progress)
         with closing(Builder(self.folder, self.room.threads, self.room.memory)) as builder:
-            intake = Intake(recipe, self.base, parent.manifest if parent else None, self.work, settled=True)
+            intake = Intake(recipe, self.base, parent.manifest if parent else None, work, settled=True)
             intake.fill(builder)
-            built = self._finish(builder, recipe, parent)
+            built = self._finish(builder, recipe, parent, work)
         if built is None and parent is not None:
             return self.make(merged(recipe, parent, self.base, intake.taken), ground)
         return Candidate(ground, self.folder, intake, built or [])
 
-    def _finish(self, builder: Builder, recipe: Recipe, parent: Parent | None) -> Built | None:
+    def _finish(self, builder: Builder, recipe: Recipe, parent: Parent | None, work: Work) -> Built | None:
         """What was built of each type; `None` where that takes new bases, which an update alone does not give."""
         if parent is None:
-            built: Built = json.loads(builder.finish(self.work.at))
+            built: Built = json.loads(builder.finish(work.at))
             return built
-        if recipe.update:
-            return None
-        built = json.loads(builder.finish(self.work.at))
-        for of in built:
-            known = parent.types.get(of["name"])
-            of["kind"] = "anew"
-            if known and not recipe.compact and (known["digest"], known["key"]) == (of["digest"], of["key"]):
-                of["kind"] = "kept"
-                of["layers"] = [{"kept": place} for place in range(len(known["layers"]))]
-        return built
+
+        def report(name: str, stage: str, done: int, of: int) -> None:
+            if stage == "compact":
+                self.say(f'type "{name}" gets a new base, which consumers fetch anew: {of:,} bytes so far')
+            else:
+                work.at(name, stage, done, of)
+
+        options = {
+            "update": recipe.update,
+            "compact": recipe.compact,
+            "compact_share": self.share,
+            "digests": {name: of["digest"] for name, of in parent.types.items()},
+        }
+        for name, keys in recipe.deletes.items():
+            builder.delete(name, keys)
+        outcome = json.loads(builder.finish_over(parent.state.core, json.dumps(options), report))
+        if "compact" in outcome:
+            self.say(f"new bases are needed, for which all records are read: {outcome['compact']}")
+        types: Built | None = outcome.get("types")
+        return types
 
 
-def _told(of: Mapping[str, Any], taken: Taken, parent: Parent | None) -> CycleType:
-    """What became of a type, as the builder and the intake say."""
+def _told(of: Mapping[str, Any], taken: Taken, parent: Parent | None, known: AbstractSet[str]) -> CycleType:
+    """What became of a type, as the builder and the intake say; ``known`` are blobs that the version before has."""
     before = parent.types[of["name"]]["records"] if parent and of["name"] in parent.types else 0
     changes = of.get("changes") or {"added": of["records"], "removed": before, "changed": 0, "fields": {}}
-    nulls = of.get("nulls", {})
+    nulls, blobs = of.get("nulls", {}), (layer["blob"] for layer in of["layers"] if "blob" in layer)
     return CycleType(
         kind=of.get("kind", "anew"),
         rows=of["rows"],
@@ -140,7 +148,7 @@ def _told(of: Mapping[str, Any], taken: Taken, parent: Parent | None) -> CycleTy
         added=changes["added"],
         removed=changes["removed"],
         changed=changes["changed"],
-        bytes=sum(layer["blob"]["size"] for layer in of["layers"] if "blob" in layer),
+        bytes=sum(blob["size"] for blob in blobs if blob["name"] not in known),
         key_kind=of["key"]["kind"],
         fields={
             field["name"]: CycleField(

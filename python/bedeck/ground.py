@@ -51,7 +51,7 @@ class Ground:
 
         Raises `StoreError`; `DamagedError` where what is announced is damaged.
         """
-        head = store.head()
+        head = store.newest()
         version = store.highest(head) + 1
         if head is None:
             return cls(None, version, None)

@@ -199,9 +199,10 @@ def named(schema: Schema, given: object, what: str) -> dict[str, Any]:
     return dict(given)
 
 
-def expected(given: Mapping[str, Source], base: Path) -> dict[str, int | None]:
-    """Rows of sources, as far as they tell without being read."""
-    return {name: count(source, base) for name, source in given.items()}
+def expected(recipe: Recipe, base: Path) -> dict[str, int | None]:
+    """Rows of each type, as far as sources tell without being read."""
+    sources = recipe.sources
+    return {name: count(sources[name], base) if name in sources else 0 for name in recipe.schema.types}
 
 
 def _spec(name: str, type_: Type, kind: str | None, fields: Sequence[Described]) -> dict[str, Any]:

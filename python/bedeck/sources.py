@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -135,15 +135,14 @@ def read(  # noqa: PLR0913 - what may be left out is named
 
 
 def count(source: Source, base: StrPath = ".") -> int | None:
-    """Rows of a source, where it says so without being read: Parquet files and Arrow tables do; ``None`` otherwise.
+    """Rows of a source, where it says so without being read, as files, lists and tables do; ``None`` otherwise.
 
     Raises as `read` does.
     """
     paths = paths_of(source, base)
     if paths is not None:
         return sum(_count_file(path) for path in paths)
-    rows = getattr(source, "num_rows", None)
-    return rows if isinstance(rows, int) else None
+    return len(source) if isinstance(source, Sized) else None
 
 
 def paths_of(source: object, base: StrPath = ".") -> list[str] | None:
