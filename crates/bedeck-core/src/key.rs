@@ -187,9 +187,8 @@ mod swar {
         }
         let ascii = chars & !HIGHEST;
         let (upper, lower) = (above(ascii, b'A' - 1), above(ascii, b'a' - 1));
-        let good = above(ascii, b'0' - 1) & !above(ascii, b'9')
-            | upper & !above(ascii, b'Z')
-            | lower & !above(ascii, b'z');
+        let good =
+            above(ascii, b'0' - 1) & !above(ascii, b'9') | upper & !above(ascii, b'Z') | lower & !above(ascii, b'z');
         let value = ascii.wrapping_sub(repeat(b'0')).wrapping_add((upper >> 7) * 19).wrapping_sub((lower >> 7) * 58);
         (value, good & !chars ^ HIGHEST)
     }
@@ -320,6 +319,34 @@ mod tests {
         assert_eq!(parse_base62(b"ZZZZZZZZZZZZZZZZZZZZZZ"), None);
         assert_eq!(parse_base62(b"000000000000000000000-"), None);
         assert_eq!(parse_base62(b"0"), None);
+    }
+
+    /// The number by definition, a digit at a time.
+    fn defined(text: &[u8]) -> Option<u128> {
+        text.iter().try_fold(0u128, |number, byte| {
+            let digit = ALPHABET.iter().position(|letter| letter == byte)?;
+            number.checked_mul(62)?.checked_add(digit as u128)
+        })
+    }
+
+    #[test]
+    fn both_ways_of_reading_base62_follow_its_definition() {
+        let check = |text: &[u8; 22]| {
+            let expected = defined(text);
+            assert_eq!(parse_base62(text), expected, "{text:?}");
+            assert_eq!(swar::limbs(text).and_then(join), expected, "{text:?}");
+        };
+        for text in [*b"0000000000000000000000", *b"7N42dgm5tFLK9N8MT7fHC7", *b"zZaA09zZaA09zZaA09zZaA"] {
+            for place in 0..22 {
+                for byte in 0..=255 {
+                    let mut other = text;
+                    other[place] = byte;
+                    check(&other);
+                    other[(7 * place + usize::from(byte)) % 22] = byte.rotate_left(3);
+                    check(&other);
+                }
+            }
+        }
     }
 
     #[test]
