@@ -276,17 +276,17 @@ def test_an_entry_of_an_unknown_kind_is_from_a_newer_bedeck(store: LocalStore) -
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b'{"format":1}', FormatError),
-        (b'{"format":1,"version":1,"types":{}}', FormatError),
+        (b'{"format":2}', FormatError),
+        (b'{"format":2,"version":1,"types":{}}', FormatError),
         (b"", FormatError),
         (b"PAR1", FormatError),
         (b"\xff\xfe", FormatError),
         (b"[" * 100_000, FormatError),
         (b"[]", FormatError),
         (b'{"name":"left-pad","version":1}', FormatError),
-        (b'{"format":0,"version":2,"types":{}}', DamagedError),
-        (b'{"format":0,"version":1,"types":[]}', DamagedError),
-        (b'{"format":0,"version":1}', DamagedError),
+        (b'{"format":1,"version":2,"types":{}}', DamagedError),
+        (b'{"format":1,"version":1,"types":[]}', DamagedError),
+        (b'{"format":1,"version":1}', DamagedError),
         (b'{"format":-1,"version":1,"types":{}}', DamagedError),
     ],
 )
