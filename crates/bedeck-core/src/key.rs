@@ -153,7 +153,7 @@ mod sse2 {
     fn numbers(digits: __m128i) -> __m128i {
         let first = _mm_and_si128(digits, _mm_set1_epi16(0xFF));
         let twos = _mm_add_epi16(_mm_mullo_epi16(first, _mm_set1_epi16(62)), _mm_srli_epi16::<8>(digits));
-        let fours = _mm_madd_epi16(twos, _mm_set1_epi32(1 << 16 | 62 * 62));
+        let fours = _mm_madd_epi16(twos, _mm_set1_epi32((1 << 16) | 3844));
         _mm_add_epi64(_mm_mul_epu32(fours, _mm_set1_epi64x(62i64.pow(4))), _mm_srli_epi64::<32>(fours))
     }
 }
