@@ -159,8 +159,8 @@ fn compare(
         keys.find(&after.of_type().layers, 0..keys.len(), true, &mut right.spans)?;
         left.follow(before.version, &canons.0.node, None)?;
         right.follow(after.version, &canons.1.node, None)?;
-        for i in 0..spans.len() {
-            let key = || shown(before.of_type(), spans[i]);
+        for (i, span) in spans.iter().enumerate() {
+            let key = || shown(before.of_type(), *span);
             if right.spans[i].is_missing() {
                 found.removed.add(most, key);
                 continue;
