@@ -264,7 +264,7 @@ fn resolve(blob: &Blob, id: u32, target: &Layers) -> Result<Resolved> {
         let mut keys = Keys::with_capacity(spec, 1);
         keys.push(Some(&stored));
         spans.clear();
-        keys.find_in(overlay, 0..1, &mut spans)?;
+        keys.find_in(overlay, 0..1, false, &mut spans)?;
         if let Some(span) = spans.first().filter(|span| !span.is_missing()) {
             resolved.insert(code as u32, span.overlaid());
         }
