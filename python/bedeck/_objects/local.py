@@ -114,6 +114,7 @@ class LocalObjects:
             path, aside = self._prepare(name)
             try:
                 made = file if file.is_relative_to(self.path / "tmp") else Path(shutil.copyfile(file, aside))
+                os.utime(made)  # it is as old as its being here, whenever it was made
                 sync(made)
                 made.replace(path)
             finally:
