@@ -32,6 +32,7 @@ from bedeck.errors import (
 )
 from bedeck.memory import MemoryWarning, Warmed
 from bedeck.schema import Key, Reference, Schema, Type
+from bedeck.status import Event, Status
 
 # Without `open`: "from bedeck import *" leaves the built-in one in its place.
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "DeadlineError",
     "DuplicateKeyError",
     "Error",
+    "Event",
     "FormatError",
     "Key",
     "MemoryWarning",
@@ -57,6 +59,7 @@ __all__ = [
     "Selection",
     "SelectionError",
     "SourceError",
+    "Status",
     "StoreError",
     "Type",
     "View",
