@@ -60,6 +60,7 @@ class State:
     """One version, open, and the selections compiled against it."""
 
     def __init__(self, files: Files, footprint: Footprint, core: Version) -> None:
+        footprint.count()
         self.files = files
         self.footprint = footprint
         self.version = files.ref.version
