@@ -182,7 +182,8 @@ def _publish(data: Data, tracks: str | None) -> Publication:
 
 def _cycle(data: Data, tracks: str | None) -> bedeck.Cycle:
     sources = {"track": str(data.folder / tracks / "*.parquet")} if tracks else None
-    return bedeck.Producer(data.folder / "changing", data.source / "catalogue.toml").cycle(sources)
+    allow = {"changed-records": "the popularity of all tracks is new"} if tracks == "popular" else {}
+    return bedeck.Producer(data.folder / "changing", data.source / "catalogue.toml").cycle(sources, allow=allow)
 
 
 def _follow(data: Data) -> tuple[Publication, Served]:
