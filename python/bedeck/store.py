@@ -326,7 +326,13 @@ class Store:
             head = self.newest()
             if head is None:
                 raise NotFoundError(f"nothing is announced in {self.place} yet")
-            if entry := self.log.append(head, kind, *change(head), {"reason": reason}):
+            try:
+                announced, pinned = change(head)
+            except DamagedError:
+                if self.newest() == head:
+                    raise
+                continue  # what was looked at may have been dropped meanwhile
+            if entry := self.log.append(head, kind, announced, pinned, {"reason": reason}):
                 return entry
 
 

@@ -36,7 +36,6 @@ URL: Final = re.compile(r"(s3|gs|az)://[^/?#@]+(/[^/?#]+)*")
 PART: Final = 8 << 20  # bytes of a part of an upload; more where there would be too many
 MOST_PARTS: Final = 5_000  # the services take 10,000 and more
 LISTED: Final = 1_000
-CLIENT: Final = {"connect_timeout": "5s", "timeout": "60s"}
 RETRY: Final = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 
 
@@ -55,7 +54,6 @@ class RemoteObjects:
         if not URL.fullmatch(url.rstrip("/")):
             raise StoreError(f"{url}: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix is expected")
         self._url = url.rstrip("/")
-        options["client_options"] = {**CLIENT, **options.get("client_options", {})}
         options["retry_config"] = {**RETRY, **options.get("retry_config", {})}
         try:
             self._client: Client = from_url(self._url, **options)  # type: ignore[assignment] # by the URL
