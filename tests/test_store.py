@@ -41,7 +41,7 @@ def make_manifest(folder: Path, store: Store, head: Entry | None, tag: bytes = b
     }
     types = {name: {"layers": [{"version": version, "blob": blob}]} for name, blob in blobs.items()}
     parent = head.announced.manifest if head else None
-    return {"format": 0, "namespace": "default", "version": version, "parent": parent, "types": types}
+    return {"format": 1, "namespace": "default", "version": version, "parent": parent, "types": types}
 
 
 def publish(store: Store, folder: Path, on: Entry | None, manifest: dict[str, Any]) -> Entry:
@@ -276,17 +276,17 @@ def test_an_entry_of_an_unknown_kind_is_from_a_newer_bedeck(store: LocalStore) -
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b'{"format":1}', FormatError),
-        (b'{"format":1,"version":1,"types":{}}', FormatError),
+        (b'{"format":2}', FormatError),
+        (b'{"format":2,"version":1,"types":{}}', FormatError),
         (b"", FormatError),
         (b"PAR1", FormatError),
         (b"\xff\xfe", FormatError),
         (b"[" * 100_000, FormatError),
         (b"[]", FormatError),
         (b'{"name":"left-pad","version":1}', FormatError),
-        (b'{"format":0,"version":2,"types":{}}', DamagedError),
-        (b'{"format":0,"version":1,"types":[]}', DamagedError),
-        (b'{"format":0,"version":1}', DamagedError),
+        (b'{"format":1,"version":2,"types":{}}', DamagedError),
+        (b'{"format":1,"version":1,"types":[]}', DamagedError),
+        (b'{"format":1,"version":1}', DamagedError),
         (b'{"format":-1,"version":1,"types":{}}', DamagedError),
     ],
 )
@@ -312,7 +312,7 @@ def test_foreign_newer_and_misshapen_manifests(store: LocalStore, data: bytes, e
 )
 def test_a_manifest_that_names_no_proper_blob_is_damage(store: LocalStore, type_: object) -> None:
     manifest = store.manifest(
-        forge_manifest(store, json.dumps({"format": 0, "version": 1, "types": {"x": type_}}).encode())
+        forge_manifest(store, json.dumps({"format": 1, "version": 1, "types": {"x": type_}}).encode())
     )
     with pytest.raises(DamagedError, match="for type x"):
         store.blobs(manifest)

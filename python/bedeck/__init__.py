@@ -15,6 +15,7 @@ from bedeck._core import DEBUG, VERSION, Batches, Record
 from bedeck.build import Build, build
 from bedeck.catalogue import Catalogue, Records, Selection, View
 from bedeck.catalogue import open as open  # noqa: A004 - bedeck.open, as gzip.open
+from bedeck.diff import Diff, diff
 from bedeck.errors import (
     BusyError,
     DamagedError,
@@ -43,6 +44,7 @@ __all__ = [
     "DamagedError",
     "DanglingReferenceError",
     "DeadlineError",
+    "Diff",
     "DuplicateKeyError",
     "Error",
     "Event",
@@ -65,6 +67,7 @@ __all__ = [
     "View",
     "Warmed",
     "build",
+    "diff",
 ]
 
 __version__ = VERSION

@@ -137,7 +137,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
             built = json.loads(builder.finish(work.at))
         version = target.highest(head) + 1
         manifest = {
-            "format": 0,
+            "format": 1,
             "namespace": schema.namespace,
             "version": version,
             "parent": head.announced.manifest if head else None,
@@ -147,19 +147,19 @@ def build(  # noqa: PLR0913 - what may be left out is named
                 type_["name"]: {
                     **{name: type_[name] for name in ("records", "digest", "epoch", "key")},
                     "fields": described[type_["name"]],
-                    "layers": [{"version": version, "blob": type_["blob"]}],
+                    "layers": [{"version": version, **layer} for layer in type_["layers"]],
                 }
                 for type_ in built
             },
         }
-        blobs = [type_["blob"]["name"] for type_ in built]
+        blobs = [layer["blob"]["name"] for type_ in built for layer in type_["layers"]]
         target.announce(head, manifest, {name: folder / name for name in blobs})
     types = {
         type_["name"]: BuiltType(
             rows=type_["rows"],
             records=type_["records"],
             dropped=type_["dropped"],
-            bytes=type_["blob"]["size"],
+            bytes=sum(layer["blob"]["size"] for layer in type_["layers"]),
             key_kind=type_["key"]["kind"],
             dangling={field: Dangling(*counts) for field, counts in type_["dangling"].items()},
         )

@@ -199,7 +199,7 @@ class Catalogue:
     def info(self) -> dict[str, Any]:
         """What the version holds: for each type its key, records, fields with their bytes, sections and counters."""
         state = self.state
-        types = {name: json.loads(state.core.directory(name)) for name in state.core.types()}
+        types = {name: _described(state, name) for name in state.core.types()}
         return {
             "path": self._refresher.origin.place,
             "namespace": state.files.manifest["namespace"],
@@ -417,6 +417,13 @@ class Selection:
 
     def _compiled(self) -> Compiled:
         return self._holder.state.compiled(self.name, self.fields)
+
+
+def _described(state: State, name: str) -> dict[str, Any]:
+    """What the layers of a type hold: of the base all, of the others what tells what they change."""
+    base, *others = json.loads(state.core.directories(name))
+    over = [{member: of[member] for member in ("kind", "records", "fields", "sections", "counters")} for of in others]
+    return {**base, "records": state.core.len(name), "layers": over}
 
 
 def _reopen(store: Store, opened: Mapping[str, Any]) -> Catalogue:

@@ -11,7 +11,7 @@ from bedeck.objects import Objects
 
 __all__ = ["BLOB_NAME", "FORMAT", "MANIFEST_NAME", "blobs_of", "manifest_name", "read_manifest"]
 
-FORMAT: Final = 0
+FORMAT: Final = 1
 MANIFEST_NAME: Final = re.compile(r"manifests/[0-9a-f]{64}\.json")
 BLOB_NAME: Final = re.compile(r"blobs/[A-Za-z_][A-Za-z0-9_]*-[0-9a-f]{32}\.blob")
 

@@ -5,6 +5,7 @@ import json
 import resource
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +45,13 @@ def memory_of(core: Version) -> dict[str, Any]:
     """What ``Catalogue.memory`` tells."""
     files = core.residency()
     mapped = _smaps.own([(address, length) for _, address, length, _ in files])
-    types = {
-        name: {"bytes": length, "resident": resident, **of, **_spent(core, name)}
-        for (name, _, length, resident), of in zip(files, mapped, strict=True)
-    }
+    of_types: dict[str, list[dict[str, Any]]] = {}
+    for (name, _, length, resident), of in zip(files, mapped, strict=True):
+        of_types.setdefault(name, []).append({"bytes": length, "resident": resident, **of})
+    types = {name: {**_together(of), **_spent(core, name)} for name, of in of_types.items()}
     limit = memory_limit()
-    told = [of["resident"] for of in types.values()]
     return {
-        "bytes": core.size(),
-        "resident": None if None in told else sum(told),
-        **_smaps.added(list(types.values())),
+        **_together(list(types.values())),
         "limit": limit and {"bytes": limit.bytes, "by": limit.by},
         "types": types,
     }
@@ -133,16 +131,31 @@ def warn(text: str) -> None:
     warnings.warn(text, MemoryWarning, stacklevel=level)
 
 
-def _spent(core: Version, name: str) -> dict[str, Any]:
-    """What the bytes of a type's file are for."""
-    directory = json.loads(core.directory(name))
-    sections = {section: of["length"] for section, of in directory["sections"].items()}
-    records = directory["records"]
+def _together(files: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same of several files, or types."""
+    resident = [of["resident"] for of in files]
     return {
-        "fields": {field["name"]: field["bytes"] for field in directory["fields"]},
-        "sections": sections,
-        "index_bits_per_key": 8 * sections["pilots"] / records if records else None,
-        "holes": directory["index"]["parts"] * directory["index"]["slots"] - records,
+        "bytes": sum(of["bytes"] for of in files),
+        "resident": None if None in resident else sum(resident),
+        **_smaps.added(files),
+    }
+
+
+def _spent(core: Version, name: str) -> dict[str, Any]:
+    """What the bytes of a type's files are for."""
+    directories = json.loads(core.directories(name))
+    fields: Counter[str] = Counter()
+    sections: Counter[str] = Counter()
+    for directory in directories:
+        fields.update({field["name"]: field["bytes"] for field in directory["fields"]})
+        sections.update({section: of["length"] for section, of in directory["sections"].items()})
+    base = directories[0]
+    records = base["records"]
+    return {
+        "fields": dict(fields),
+        "sections": dict(sections),
+        "index_bits_per_key": 8 * base["sections"]["pilots"]["length"] / records if records else None,
+        "holes": base["index"]["parts"] * base["index"]["slots"] - records,
     }
 
 

@@ -97,7 +97,10 @@ impl Blob {
             return Err(Error::Damaged("section records: shorter than its records and its padding".into()));
         }
         let overlaid = changes.len() + places.len() + inserted.len();
-        if (kind != Kind::Overlay && overlaid > 0) || !places.len().is_multiple_of(4) || !inserted.len().is_multiple_of(4) {
+        if (kind != Kind::Overlay && overlaid > 0)
+            || !places.len().is_multiple_of(4)
+            || !inserted.len().is_multiple_of(4)
+        {
             return Err(Error::Damaged("sections changes, places, inserted: not those of a blob of its kind".into()));
         }
         let mut vars: Vec<Var> = directory.record.key.iter().copied().collect();
@@ -165,11 +168,7 @@ impl Blob {
     /// What an overlay changes of its base; of any other blob, nothing.
     #[inline(always)]
     pub fn changes(&self) -> Changes<'_> {
-        Changes::new(
-            &self.map[self.changes.clone()],
-            &self.map[self.places.clone()],
-            &self.map[self.inserted.clone()],
-        )
+        Changes::new(&self.map[self.changes.clone()], &self.map[self.places.clone()], &self.map[self.inserted.clone()])
     }
 
     /// The var values of a record, in order.

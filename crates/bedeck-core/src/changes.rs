@@ -43,8 +43,13 @@ impl<'a> Changes<'a> {
         if ones != self.places.len() as u64 || (slots..).take(SLOTS).any(|slot| self.bit(slot as usize)) {
             return wrong("not every slot that is changed has a place");
         }
-        let lies = |place: &[u8; 4]| matches!(u32::from_le_bytes(*place), slot if slot == DELETED || u64::from(slot) < own);
-        if self.places.iter().chain(self.inserted).all(lies) { Ok(()) } else { wrong("a place is not a slot of the overlay") }
+        let lies =
+            |place: &[u8; 4]| matches!(u32::from_le_bytes(*place), slot if slot == DELETED || u64::from(slot) < own);
+        if self.places.iter().chain(self.inserted).all(lies) {
+            Ok(())
+        } else {
+            wrong("a place is not a slot of the overlay")
+        }
     }
 
     #[inline(always)]

@@ -312,12 +312,10 @@ impl Directory {
         if self.base.is_some() != (self.kind != Kind::Base) {
             return wrong("base: a group and an overlay lie over one, and no other blob does");
         }
-        if self.key.width != self.key.kind.width()
-            || (self.key.width == 0 && !is_group) != self.record.key.is_some()
-        {
+        if self.key.width != self.key.kind.width() || (self.key.width == 0 && !is_group) != self.record.key.is_some() {
             return wrong("key: width and place do not fit its kind");
         }
-        if !matches!(self.locator.width, 2 | 4) && !(is_group && self.locator.width == 0) {
+        if !(matches!(self.locator.width, 2 | 4) || is_group && self.locator.width == 0) {
             return wrong("locator: width is neither 2 nor 4");
         }
         let fixed = u64::from(self.record.fixed) * 8;

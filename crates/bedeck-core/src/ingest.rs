@@ -16,6 +16,7 @@ use arrow_schema::{DataType, TimeUnit};
 use rustc_hash::FxHashMap;
 
 use crate::dictionary::{self, Dictionary};
+use crate::directory::KeySpec;
 use crate::error::{Error, Result};
 use crate::hash::hash;
 use crate::key::{KeyKind, MAX_KEY, is_canonical_uuid, parse_base62, parse_uuid, print_uuid};
@@ -43,6 +44,17 @@ pub enum KeyForm {
     },
     /// Bytes.
     Bytes,
+}
+
+impl KeyForm {
+    /// Whether such a column can hold keys of this kind.
+    pub fn holds(self, key: &KeySpec) -> bool {
+        match key.kind {
+            KeyKind::Int => self == Self::Int { signed: key.signed },
+            KeyKind::Bytes => self == Self::Bytes,
+            KeyKind::Base62 | KeyKind::Uuid | KeyKind::String => self == Self::Text,
+        }
+    }
 }
 
 /// What a column of this Arrow type, or a list of it, holds as keys; `None` where it cannot hold any.

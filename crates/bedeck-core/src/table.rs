@@ -6,11 +6,12 @@ use std::path::Path;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::{KeySpec, Shape};
+use crate::duplicates::{self, Duplicates, Equal};
 use crate::error::{Error, Result};
 use crate::hash::{hash, high};
 use crate::key::KeyKind;
 use crate::parallel;
-use crate::rows::{Drain, GROUPS, HOLE, Row, Rows};
+use crate::rows::{GROUPS, HOLE, Row, Rows};
 use crate::spec::OnDuplicate;
 use crate::spill::{Pages, Spill};
 
@@ -106,15 +107,8 @@ pub struct Context<'a> {
 }
 
 impl Table {
-    /// Indexes rows by key; they are `grouped` by the hashes of keys of that kind, with seed 0. Duplicate keys are dealt with as
-    /// `on_duplicate` says.
-    pub fn new(
-        mut rows: Rows,
-        key: KeySpec,
-        grouped: KeyKind,
-        on_duplicate: OnDuplicate,
-        context: &Context<'_>,
-    ) -> Result<Self> {
+    /// Indexes rows by key. Duplicate keys are dealt with as `on_duplicate` says.
+    pub fn new(mut rows: Rows, key: KeySpec, on_duplicate: OnDuplicate, context: &Context<'_>) -> Result<Self> {
         let count = rows.len();
         if count >= MOST_ROWS {
             return Err(Error::Source(format!(
@@ -122,10 +116,7 @@ impl Table {
             )));
         }
         for seed in 0..SEEDS {
-            if seed > 0 || grouped != key.kind {
-                let drain = Drain::create(context.directory, &format!("regrouped-{seed}"))?;
-                rows = rows.regroup(&key, seed, drain, context.block, context.pause)?;
-            }
+            rows = rows.grouped(&key, seed, context)?;
             let Some(hashes) = sort(&rows, &key, seed, on_duplicate, context)? else { continue };
             let records = hashes.words().len() as u64;
             if let Some((shape, pilots)) = search(seed, &hashes, context)? {
@@ -199,7 +190,7 @@ fn sort(
     context: &Context<'_>,
 ) -> Result<Option<Pages>> {
     let spill = Spill::create(context.directory, "hashes")?;
-    let (mut examples, mut duplicates, mut distinct, mut outcome) = (Vec::new(), 0, true, Ok(()));
+    let (mut duplicates, mut distinct, mut outcome) = (Duplicates::default(), true, Ok(()));
     let work = |group: usize| {
         let mut hashes = rows.hashes(group);
         hashes.sort_unstable();
@@ -210,10 +201,8 @@ fn sort(
         (bytes, count - hashes.len(), find_equal(rows, key, seed, group, &equal, on_duplicate == OnDuplicate::Error))
     };
     parallel::ordered(context.threads, GROUPS, work, |(bytes, dropped, found)| {
-        duplicates += dropped;
         distinct = found.is_some();
-        examples.extend(found.into_iter().flatten());
-        keep_first(&mut examples);
+        duplicates.add(dropped as u64, found.into_iter().flatten());
         outcome = spill.append(&bytes).and_then(|_| (context.pause)());
         distinct && outcome.is_ok()
     });
@@ -221,33 +210,10 @@ fn sort(
     if !distinct {
         return Ok(None);
     }
-    if on_duplicate == OnDuplicate::Error && duplicates > 0 {
-        let mut text = format!(
-            "key {:?}: {duplicates} {} too many; set on_duplicate = \"first\" or \"last\" to keep one of each key. The first:",
-            key.field,
-            if duplicates == 1 { "row" } else { "rows" }
-        );
-        for (places, stored) in examples {
-            let mut shown = Vec::new();
-            crate::json::write_key(key, &stored, &mut shown);
-            let places = places.into_iter().map(|(origin, row)| (context.describe)(origin, row));
-            text += &format!("\n  {}: {}", String::from_utf8_lossy(&shown), places.collect::<Vec<_>>().join("; "));
-        }
-        return Err(Error::DuplicateKey(text));
+    if on_duplicate == OnDuplicate::Error {
+        duplicates.refuse(key, context.describe)?;
     }
     spill.map().map(Some)
-}
-
-/// Places that are told of one key.
-const PLACES: usize = 4;
-
-/// Places of the rows of one key, in order, and the key.
-type Equal = (Vec<(u32, u64)>, Vec<u8>);
-
-/// The ten that come first in the sources: the order of hashes means nothing to a person.
-fn keep_first(examples: &mut Vec<Equal>) {
-    examples.sort_unstable();
-    examples.truncate(10);
 }
 
 /// The first keys of a group that come more than once, if they are to be told, given the hashes that do; `None` if two
@@ -274,15 +240,11 @@ fn find_equal(
                 return None;
             }
             if told {
-                places.push((row.origin, row.row));
-                places.sort_unstable();
-                places.truncate(PLACES);
+                duplicates::note((row.origin, row.row), places);
             }
         }
     }
-    let mut examples: Vec<Equal> = found.into_values().filter(|_| told).collect();
-    keep_first(&mut examples);
-    Some(examples)
+    Some(found.into_values().filter(|_| told).collect())
 }
 
 /// The dimensions and the pilots for these hashes; `None` where some part has no pilots.
