@@ -13,6 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pytest
 
 import bedeck
-from bedeck import Catalogue, Event, Key, Schema, Type
+from bedeck import Catalogue, Event, Key, Schema, Type, verified
 from bedeck._limit import memory_limit
 from bedeck.errors import NotFoundError, SelectionError
 from bedeck.log import canonical, checksum_of
@@ -409,13 +410,14 @@ def test_a_version_that_does_not_fit_beside_the_old_one_is_refused_and_can_be_ta
     limit = memory_limit()
     assert limit
     big, store = tmp_path / "big", tmp_path / "store"
-    Sparse(1, heap=limit.bytes).write(big)
+    blob = Sparse(1, heap=limit.bytes).write(big)
     bedeck.build(Schema({"n": Type(key=Key("k", "int"))}), store, {"n": [{"k": 1, "title": "one"}]})
     small, careless = bedeck.open(store), bedeck.open(store, overcommit=True)
     told = Told(small)
-    (blob,) = (big / "blobs").iterdir()
-    blob.rename(store / "blobs" / blob.name)
+    moved = blob.rename(store / "blobs" / blob.name)
     announce(LocalStore(store), LocalStore(big))
+    marks, mark = verified.folder(), verified.name_of(moved, blob.stem.removeprefix("n-").ljust(64, "0"))
+    (marks / mark).touch()
     for times in (1, 0):
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
@@ -454,13 +456,10 @@ def test_before_the_first_version_there_is_an_error_at_once_or_after_the_wait(tm
 
 
 def test_the_first_version_ends_the_wait(tmp_path: Path) -> None:
-    def build() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(bedeck.open, tmp_path / "store", wait=PATIENCE, poll=OFTEN)
         bedeck.build(SMALL, tmp_path / "store", ROWS[0])
-
-    builder = threading.Timer(0.1, build)
-    builder.start()
-    catalogue = bedeck.open(tmp_path / "store", wait=PATIENCE, poll=OFTEN)
-    builder.join()
+        catalogue = opened.result(PATIENCE)
     status = catalogue.status()
     assert (catalogue.version, status.failures, status.error) == (1, 0, None)
 

@@ -225,12 +225,12 @@ class Refresher:
             self._refuse(ref, f"{text}. Still version {before.version}; overcommit=True takes it all the same")
         files = self.origin.bring(ref, manifest)
         try:
-            return files.open(self._verify, footprint)
+            return files.open(self._verify, footprint, before)
         except DamagedError:
             mended = self.origin.mend(ref, manifest)
             if mended is None:
                 raise
-            return mended.open(self._verify, footprint)
+            return mended.open(self._verify, footprint, before)
 
     def _refuse(self, ref: Ref, text: str) -> NoReturn:
         if ref != self._failed:
