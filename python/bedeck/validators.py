@@ -107,7 +107,7 @@ class Checked:
     ) -> Finding:
         """A finding of ``share`` of something, where less is allowed."""
         most = f"{_percent(share)}, where {_percent(self.allowed(validator, field))} is allowed"
-        return self.told(validator, f"{what}, {most}", min(ceil(share * 100 + 1) / 100, 1), field, examples)
+        return self.told(validator, f"{what}, {most}", min(ceil(share * 100) / 100, 1), field, examples)
 
     def told(
         self, validator: str, what: str, limit: float, field: str | None = None, examples: Iterable[str] = ()
