@@ -128,7 +128,7 @@ def _of_fields(type_name: str, before: list[Any], types: Mapping[str, Any]) -> I
         if was["name"] != field["name"]:
             yield Change(type_name, field["name"], f'the field was called "{was["name"]}"', compatible=True)
         if _told(was) != _told(field):
-            compatible = was["id"] == field["id"] or _leads_now(field, was, types)
+            compatible = was["id"] == field["id"] or _leads_now(field, was, types) or _widens(field, was)
             what = f"the field is {_told(field)}, and was {_told(was)}"
             yield Change(type_name, field["name"], what, compatible)
 
@@ -143,13 +143,18 @@ def _leads_now(after: Mapping[str, Any], before: Mapping[str, Any], types: Mappi
     return fits and (values.item is None) == (after["type"] == REFERENCE)
 
 
+def _widens(after: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a field without references can have each value that it could have before."""
+    plain = "reference" not in after and "reference" not in before
+    return plain and holds(FieldType.parse(after["type"]), FieldType.parse(before["type"]))
+
+
 def _continues(after: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether what layers hold of a field can be read as what it is now: floats of another width cannot."""
     targets = [field["reference"]["type"] if "reference" in field else None for field in (after, before)]
-    if targets[0] != targets[1]:
-        return False
-    if targets[0] is not None:
-        return bool(after["type"] == before["type"])
-    return holds(FieldType.parse(after["type"]), FieldType.parse(before["type"]))
+    if after["type"] == before["type"] or targets[0] != targets[1]:
+        return targets[0] == targets[1]
+    return _widens(after, before) and "float" not in after["type"]
 
 
 def _itself(field: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Intake", "Progress", "Taken", "Work", "chosen", "expected", "named"]
 
-WORK = {"read": 10, "index": 1, "resolve": 4, "write": 4, "check": 1}  # parts of the time that the stages take
+# Parts of the time that the stages take, in their order; some builds leave some out.
+WORK = {"read": 10, "index": 1, "sift": 2, "resolve": 4, "write": 4, "check": 1}
 MOST_FILES = 64  # of a type that are named in the log
 MOST_EXAMPLES = 10
 TEXT = ("base62", "uuid", "string")
@@ -165,7 +167,9 @@ class Work:
 
     def at(self, name: str, stage: str, done: int, of: int) -> None:
         """Note how far a stage of a type has come: what a builder reports."""
-        self._stages[name][stage] = done / of if of else 1.0
+        stages = self._stages[name]
+        stages.update(dict.fromkeys(takewhile(lambda before: before != stage, WORK), 1.0))
+        stages[stage] = done / of if of else 1.0
         if self._tell is not None:
             work = sum(rows * self._done(name) for name, rows in self._rows.items())
             self._tell(int(work), sum(self._rows.values()) * sum(WORK.values()))

@@ -44,7 +44,8 @@ class Producer:
     * ``keep``: after each announcement, all versions but the newest so many are removed; none if ``None``.
     * ``compact_share``: where more of a type's records than this share are changed over its base, there is a new base.
     * ``threads``, ``memory``, ``progress``: as for `bedeck.build`.
-    * ``say``: called with a sentence for each step; the logger ``bedeck`` has them, too.
+    * ``say``: called with a sentence where a cycle takes more than others, as for new bases. The logger ``bedeck`` has
+      that, too, and each step.
     * ``work``: a folder to work in, for a store that is no folder; among temporary files if ``None``.
     * ``cache``: a folder for what is read from such a store; below ``$XDG_CACHE_HOME`` if ``None``.
 
@@ -172,7 +173,7 @@ class Producer:
 
     def _attempt(self, order: "Order", ground: Ground, folder: Path) -> Cycle:
         before = ground.head.announced.version if ground.head else None
-        self._say(f"building version {ground.version} on {f'version {before}' if before else 'nothing'}")
+        self._log(f"building version {ground.version} on {f'version {before}' if before else 'nothing'}")
         site = Site(folder, self._base, self._room, self._share, self._progress, self._say)
         try:
             candidate = site.make(order.make(ground, self._lenient(order.allow)), ground)
@@ -188,7 +189,7 @@ class Producer:
             gone=candidate.gone,
         )
         if not candidate.is_new:
-            self._say(f"nothing is new: version {before} stays")
+            self._log(f"nothing is new: version {before} stays")
             return replace(cycle, unchanged=True)
         found = validate(candidate, self._validators)
         if any(finding.validator not in order.allow for finding in found):
@@ -199,9 +200,9 @@ class Producer:
         if order.dry_run:
             return cycle
         details = {"annotations": order.annotations, "overrides": overrides, "allowed": [str(one) for one in found]}
-        self._say(f"publishing {cycle.bytes:,} bytes")
+        self._log(f"publishing {cycle.bytes:,} bytes")
         self.store.announce(ground.head, candidate.manifest, candidate.blobs, {**candidate.details, **details})
-        self._say(f"version {ground.version} is announced")
+        self._log(f"version {ground.version} is announced")
         return replace(cycle, version=ground.version)
 
     def _reasons(self, allow: object) -> dict[str, str]:
@@ -254,8 +255,11 @@ class Producer:
             except StoreError as error:
                 log.warning("versions that are not needed any more were not removed: %s", error)
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         log.info("%s: %s", self.store.place, text)
+
+    def _say(self, text: str) -> None:
+        self._log(text)
         if self._tell is not None:
             self._tell(text)
 

@@ -377,7 +377,6 @@ class LocalStore(Store):
             self._lock(lock)
             folder = self.path / "tmp" / "build"
             with telling(f"prepare the store {self.path}"):
-                self.objects.sweep()
                 if folder.exists():
                     shutil.rmtree(folder)
                 folder.mkdir()
@@ -395,6 +394,7 @@ class LocalStore(Store):
         """Make the store where there is none. Raises StoreError where `path` is a folder of something else."""
         with telling(f"prepare the store {self.path}"):
             self._make()
+            self.objects.sweep()
 
     def _check_once(self) -> None:
         """Nothing: a link never replaces a file."""

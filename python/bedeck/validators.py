@@ -107,7 +107,7 @@ class Checked:
     ) -> Finding:
         """A finding of ``share`` of something, where less is allowed."""
         most = f"{_percent(share)}, where {_percent(self.allowed(validator, field))} is allowed"
-        return self.told(validator, f"{what}, {most}", min(ceil(share * 100 + 1) / 100, 1), field, examples)
+        return self.told(validator, f"{what} ({most})", min(ceil(share * 100) / 100, 1), field, examples)
 
     def told(
         self, validator: str, what: str, limit: float, field: str | None = None, examples: Iterable[str] = ()
@@ -129,7 +129,7 @@ def _record_count(of: Checked) -> Iterator[Finding]:
     records, before = of.of.records, of.comparable
     if before and abs(records - before) > FEW and abs(records - before) / before > of.allowed("record-count"):
         more, examples = ("more", _new(of)) if records > before else ("fewer", _gone(of))
-        told = f"{records:,} records, and {before:,} before: {abs(records - before):,} {more}"
+        told = f"{records:,} records, and {before:,} before, {abs(records - before):,} {more}"
         yield of.find("record-count", told, abs(records - before) / before, examples=examples)
 
 
@@ -139,7 +139,9 @@ def _changed_records(of: Checked) -> Iterator[Finding]:
         told = f"{of.of.removed:,} of {before:,} records are gone"
         yield of.find("changed-records", told, of.of.removed / before, examples=_gone(of))
     for name, field in of.of.fields.items():
-        if before and field.changed > FEW and field.changed / before > of.allowed("changed-records", name):
+        if not before or field.changed <= FEW or _name_before(of, name) is None:
+            continue
+        if field.changed / before > of.allowed("changed-records", name):
             told = f"{field.changed:,} of {before:,} records have another value"
             examples = _changed(of, name, _differs)
             yield of.find("changed-records", told, field.changed / before, field=name, examples=examples)
@@ -179,7 +181,7 @@ def _null_share(of: Checked) -> Iterator[Finding]:
             continue
         was, now = nulls / of.comparable, field.nulls / of.of.records
         if now - was > of.allowed("null-share", name):
-            told = f"{_percent(now)} of the records have no value, and {_percent(was)} before: more by"
+            told = f"{field.nulls:,} of {of.of.records:,} records have no value, and {nulls:,} of {of.comparable:,} had"
             examples = _changed(of, name, _is_lost)
             yield of.find("null-share", told, now - was, field=name, examples=examples)
 
@@ -243,8 +245,7 @@ def _is_same_kind(of: Checked) -> bool:
 
 def _changed(of: Checked, name: str, differs: Callable[[object, object], bool]) -> Iterator[str]:
     """Keys whose value of a field differs so, with both values."""
-    id_, fields = _described(of, name)["id"], of.before["fields"] if of.before else ()
-    old = next((field["name"] for field in fields if field["id"] == id_), None)
+    old = _name_before(of, name)
     if old is None or of.candidate.before is None or not _is_same_kind(of):
         return
     keys = list(islice(of.candidate.view[of.name], SAMPLE))
@@ -289,6 +290,12 @@ def _dangling(of: Checked, name: str) -> Iterator[str]:
         lost = next((of_key for record, of_key in pairs if record is None and of_key is not None), None)
         if lost is not None:
             yield f"{_shown(key)} -> {_shown(lost)}"
+
+
+def _name_before(of: Checked, name: str) -> str | None:
+    """What a field was called in the version before, if that has it."""
+    id_, fields = _described(of, name)["id"], of.before["fields"] if of.before else ()
+    return next((field["name"] for field in fields if field["id"] == id_), None)
 
 
 def _described(of: Checked, name: str) -> dict[str, Any]:
