@@ -93,6 +93,7 @@ class Sparse:
     def directory(self) -> dict[str, Any]:
         return {
             "type": "n",
+            "kind": "base",
             "records": self.records,
             "epoch": "0" * 32,
             "digest": "0" * 32,
@@ -116,7 +117,7 @@ class Sparse:
         name = f"n-{content[:32]}.blob"
         path = store / "blobs" / name
         described = encode(self.directory())
-        prelude = MAGIC + struct.pack("<IIQQ", 0, 0, self.end, len(described))
+        prelude = MAGIC + struct.pack("<IIQQ", 1, 0, self.end, len(described))
         with path.open("wb") as file:
             try:
                 file.truncate(self.end + len(described))
@@ -125,6 +126,9 @@ class Sparse:
             for offset, piece in [(0, prelude), *self.pieces, (self.end, described)]:
                 file.seek(offset)
                 file.write(piece)
+        members = ("id", "name", "type", "reference")
+        fields = [{name: field[name] for name in members if name in field} for field in FIELDS]
+        forged.manifest["types"]["n"]["fields"] = fields
         forged.layer("n")["blob"] = {"name": name, "size": path.stat().st_size, "hash": content, "sections": []}
         forged.write_manifest(store)
         marks, mark = verified.folder(), verified.name_of(path, content)

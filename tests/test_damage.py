@@ -159,17 +159,17 @@ def test_what_was_checked_and_is_damaged_then_is_told(store: Path, verify: Any) 
 
 
 def test_a_blob_of_a_newer_format_says_to_upgrade(forgery: Forgery, tmp_path: Path) -> None:
-    forgery.blobs["t"].parts["prelude"][8:12] = struct.pack("<I", 1)
+    forgery.blobs["t"].parts["prelude"][8:12] = struct.pack("<I", 2)
     forgery.write(tmp_path / "store")
-    with pytest.raises(FormatError, match=r"blobs/t-\w+\.blob: section prelude: format 1, .*; upgrade bedeck"):
+    with pytest.raises(FormatError, match=r"blobs/t-\w+\.blob: section prelude: format 2, .*; upgrade bedeck"):
         bedeck.open(tmp_path / "store")
 
 
 def test_a_manifest_of_a_newer_format_says_to_upgrade(forgery: Forgery, tmp_path: Path) -> None:
-    forgery.manifest["format"] = 1
+    forgery.manifest["format"] = 2
     forgery.manifest["types"] = "what a newer format makes of it"
     forgery.write_manifest(tmp_path / "store")
-    with pytest.raises(FormatError, match=r"manifest \w+ of .*store is in format 1: upgrade bedeck"):
+    with pytest.raises(FormatError, match=r"manifest \w+ of .*store is in format 2: upgrade bedeck"):
         bedeck.open(tmp_path / "store")
 
 
