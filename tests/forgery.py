@@ -76,8 +76,15 @@ class Forgery:
     def __init__(self, store: Path) -> None:
         local = LocalStore(store)
         self.manifest = local.manifest(local.resolve())
-        self.entry: dict[str, Any] = {"entry": 1, "kind": "announce", "at": "2026-01-01T00:00:00Z", "by": "somebody"}
-        self.entry["version"] = self.manifest["version"]
+        self.entry: dict[str, Any] = {
+            "announced": {"version": self.manifest["version"]},
+            "at": "2026-01-01T00:00:00Z",
+            "by": "somebody",
+            "details": {},
+            "entry": 1,
+            "kind": "announce",
+            "pinned": None,
+        }
         self.blobs: dict[str, list[Blob]] = {}
         for name, of in self.manifest["types"].items():
             described = [layer["blob"] for layer in of["layers"]]
@@ -100,7 +107,7 @@ class Forgery:
     def copy(self) -> Self:
         other = object.__new__(type(self))
         other.manifest = json.loads(json.dumps(self.manifest))
-        other.entry = dict(self.entry)
+        other.entry = json.loads(json.dumps(self.entry))
         other.blobs = {name: [blob.copy() for blob in blobs] for name, blobs in self.blobs.items()}
         return other
 
@@ -122,7 +129,8 @@ class Forgery:
         data = encode(self.manifest)
         (store / "manifests").mkdir(parents=True, exist_ok=True)
         (store / "manifests" / f"{blake3(data)}.json").write_bytes(data)
-        self.write_entry(store, {**self.entry, "manifest": blake3(data)})
+        announced = {**self.entry["announced"], "manifest": blake3(data)}
+        self.write_entry(store, {**self.entry, "announced": announced})
 
     def write_entry(self, store: Path, entry: dict[str, Any], number: int = 1) -> None:
         line = encode(entry)

@@ -286,7 +286,7 @@ def lay(folder: Path, pasts: Layered, random: Random) -> Path:
     schema = Schema({name: type_of(rows) for name, rows in base.items()})
     bedeck.build(schema, folder / "base", {name: table_of(rows, base) for name, rows in base.items()})
     forgery = Forgery(folder / "base")
-    forgery.manifest["version"] = forgery.entry["version"] = 2
+    forgery.manifest["version"] = forgery.entry["announced"]["version"] = 2
     Laying(forgery, pasts, random).lay()
     forgery.write(folder / "store")
     return folder / "store"

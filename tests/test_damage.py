@@ -71,7 +71,7 @@ def manifest_path(store: Path, version: int) -> Path:
 
 def files(store: Path, version: int) -> dict[str, Path]:
     """The files of a version: its log entry, manifest, and the blobs of both types."""
-    entry = store / "log" / f"{LocalStore(store).resolve(version).number:010}.json"
+    entry = store / "log" / f"{version:010}.json"
     return {"entry": entry, "manifest": manifest_path(store, version), **blob_paths(store, version)}
 
 

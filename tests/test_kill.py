@@ -97,7 +97,7 @@ class Life:
         catalogue = bedeck.open(store, verify="always")
         left = catalogue.version
         assert answers(catalogue, SOUGHT) == self.answers[left - 1]
-        assert LocalStore(store).log() == list(range(1, left + 1))
+        assert LocalStore(store).entries() == list(range(1, left + 1))
         assert answers(bedeck.open(store, version=1), SOUGHT) == self.answers[0]
         if left == 1:
             self.build(store)

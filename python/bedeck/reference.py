@@ -39,6 +39,7 @@ from bedeck.errors import DamagedError, FormatError, NotFoundError, SelectionErr
 __all__ = ["Record", "Store", "Table", "open"]
 
 FORMAT = 1
+KINDS = ("announce", "rollback", "pin", "unpin", "collect")
 MAGIC = b"\x89BEDECK\n"
 SECTIONS = ("prelude", "pilots", "records", "heap", "values", "locator", "directory")
 CHUNK, ALIGNMENT, PRELUDE, TAIL = 4 << 20, 64, 64, 64
@@ -53,10 +54,9 @@ Leaf = Callable[[Type, Raw], object]
 
 
 def open(store: str | os.PathLike[str], version: int | None = None) -> Store:  # noqa: A001 as in bedeck.open
-    """The announced version of a store, or an earlier one still in its log; verified whole."""
+    """The version that a store serves, or an earlier one still in its log; verified whole."""
     root = Path(store)
-    entry = find_entry(root, version)
-    manifest = read_manifest(root, entry)
+    manifest = read_manifest(root, find_version(root, version))
     tables: dict[str, Table] = {}
     for name, described in manifest["types"].members().items():
         tables[name] = Table(name, *read_blob(root, name, described), tables)
@@ -81,13 +81,15 @@ class Store:
         return self.tables[name]
 
 
-def find_entry(root: Path, version: int | None) -> Json:
-    """The newest log entry, or the newest one that announces `version`."""
+def find_version(root: Path, version: int | None) -> Json:
+    """What the newest log entry has pinned, or else announced; or what the newest one has that names `version`."""
     numbers = [int(path.stem) for path in (root / "log").glob("*.json") if re.fullmatch(r"[0-9]{10}", path.stem)]
     for number in range(max(numbers, default=0), 0, -1):
         entry = read_entry(root / "log" / f"{number:010}.json", number)
-        if version is None or entry["version"].integer() == version:
-            return entry
+        refs = [ref for ref in (entry["pinned"], entry["announced"]) if ref.value is not None]
+        for ref in refs:
+            if version is None or ref["version"].integer() == version:
+                return ref
     raise NotFoundError(f"{root}: no version {'' if version is None else f'{version} '}is announced in its log")
 
 
@@ -97,16 +99,16 @@ def read_entry(path: Path, number: int) -> Json:
     if seal != b"blake3:" + blake3(line).hex().encode() + b"\n":
         raise DamagedError(f"{path}: entry: does not have the checksum it ends with")
     entry = Json.parse(f"{path}: entry", line)
-    if entry["kind"].text() != "announce":
+    if entry["kind"].text() not in KINDS:
         raise FormatError(f"{path}: entry.kind: {entry['kind'].text()!r} is not known in format {FORMAT}")
     if entry["entry"].integer() != number:
         raise entry["entry"].damaged("is not the number the file is named by")
     return entry
 
 
-def read_manifest(root: Path, entry: Json) -> Json:
-    """The manifest that a log entry announces, its checksum verified."""
-    name = entry["manifest"].hex(64)
+def read_manifest(root: Path, ref: Json) -> Json:
+    """The manifest of a version, its checksum verified."""
+    name = ref["manifest"].hex(64)
     path = root / "manifests" / f"{name}.json"
     data = read_file(path)
     if blake3(data).hex() != name:
@@ -114,8 +116,8 @@ def read_manifest(root: Path, entry: Json) -> Json:
     manifest = Json.parse(f"{path}: manifest", data)
     if manifest["format"].integer() != FORMAT:
         raise FormatError(f"{path}: manifest.format: is {manifest['format'].integer()}; this reader knows {FORMAT}")
-    if manifest["version"].integer() != entry["version"].integer():
-        raise manifest["version"].damaged("is not the version the log announces")
+    if manifest["version"].integer() != ref["version"].integer():
+        raise manifest["version"].damaged("is not the version the log says it is")
     return manifest
 
 

@@ -1,148 +1,367 @@
-"""The local store: blobs, manifests and the log that announces them, as in docs/format.md, 'The store'."""
+"""The store: blobs, manifests and the log that announces them, as in docs/format.md, 'The store'."""
 
 import fcntl
-import getpass
-import json
 import os
-import platform
 import re
+import secrets
 import shutil
-import stat
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from bedeck._core import blake3
-from bedeck.errors import BusyError, DamagedError, FormatError, NotFoundError, StoreError
+from bedeck._objects.local import LocalObjects, make_folder, sync, telling
+from bedeck.errors import BusyError, DamagedError, NotFoundError, StoreError
+from bedeck.log import RECOVER, Entry, Log, Ref, canonical
+from bedeck.manifest import blobs_of, manifest_name, read_manifest
+from bedeck.objects import Objects
+from bedeck.retention import GRACE, SCRATCH, Collected, VersionInfo, collect, versions
 
-__all__ = ["Entry", "LocalStore"]
+__all__ = ["Entry", "LocalStore", "Ref", "Store", "blobs_of"]
 
-FORMAT: Final = 1
 PARTS: Final = frozenset({"blobs", "log", "manifests", "tmp"})
-ENTRY_NAME: Final = re.compile(r"(?!0{10})[0-9]{10}\.json")
-BLOB_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*-[0-9a-f]{32}\.blob")
-LARGEST: Final = 1 << 30  # bytes of a manifest: that of 100 million records has some 200 KB
-HASH: Final = re.compile(r"[0-9a-f]{64}")
-RECOVER: Final = "restore it from a copy of the store, open another version with version=, or build into a new folder"
+URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 REBUILD: Final = "build again, restore it from a copy of the store, or open another version with version="
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Entry `number` of the log: `version` is announced, and `manifest` (64 hex digits) says what it consists of."""
+class Store:
+    """A store over any `Objects`. Making one touches nothing; any number of threads and processes may read and write.
 
-    number: int
-    version: int
-    manifest: str
-    at: str
-    by: str
-
-
-class LocalStore:
-    """A store in a local folder. Making one touches no file; any number of threads and processes may read and write it.
-
-    Readers take no lock and see a version only once its entry is in the log. What a method raises is a `StoreError`,
-    most often one of its subclasses, and names the file and the way out. Blobs are told by name and size here;
-    what is in them is for the core to check.
+    Readers take no lock and see a version only once its entry is in the log. Writers take none either: each change is
+    the next entry of the log, and of many that make the same entry, one does. What a method raises is a `StoreError`,
+    most often one of its subclasses, and names the file and the way out. Blobs are told by name and size here; what is
+    in them is for the core to check.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self.log = Log(objects)
+        self._checked = False
+
+    @staticmethod
+    def at(where: "str | os.PathLike[str] | Store", **options: Any) -> "Store":  # noqa: ANN401 - whatever obstore takes
+        """The store at a path, or at a URL: ``file://``, ``s3://bucket/prefix``, ``gs://...``, ``az://container/...``.
+
+        ``options`` are for object stores, as ``endpoint=`` and ``region=``: those of `obstore.store.from_url`. What is
+        not among them comes from the environment, as docs/operations.md has it.
+        """
+        if isinstance(where, Store):
+            return where
+        found = URL.match(where) if isinstance(where, str) else None
+        if not found:
+            return LocalStore(where)
+        if found[1].lower() == "file":
+            return LocalStore(unquote(urlsplit(os.fspath(where)).path))
+        from bedeck._objects.remote import RemoteObjects  # noqa: PLC0415 - needs obstore
+
+        return Store(RemoteObjects(os.fspath(where), **options))
+
+    @property
+    def place(self) -> str:
+        """Where it is: a path or a URL."""
+        return self.objects.place
 
     def __repr__(self) -> str:
-        return f"LocalStore({str(self.path)!r})"
+        return f"{type(self).__name__}({self.place!r})"
 
-    def log(self) -> list[int]:
-        """The numbers of the log's entries, ascending. Files of other names are passed over; gaps show as gaps.
+    # Reading
 
-        Raises NotFoundError where there is no store.
-        """
-        try:
-            names = [path.name for path in (self.path / "log").iterdir()]
-        except (FileNotFoundError, NotADirectoryError):
-            raise self._no_store() from None
-        except OSError as error:
-            raise StoreError(f"cannot list the log of {self.path}: {error}") from error
-        return sorted(int(name[:10]) for name in names if ENTRY_NAME.fullmatch(name))
+    def entries(self) -> list[int]:
+        """The numbers of the log's entries, ascending. Files of other names are passed over; gaps show as gaps."""
+        return self.log.numbers()
 
     def entry(self, number: int) -> Entry:
-        """Entry `number` of the log, its checksum compared.
-
-        Raises NotFoundError (no such entry), DamagedError, or FormatError (a kind of entry this bedeck does not know).
-        """
-        path = self._entry_path(number)
-        what = f"log entry {number}"
-        line, newline, checksum = self._read(path, what).partition(b"\n")
-        if newline + checksum != checksum_of(line):
-            raise DamagedError(f"{what} of {self.path} does not match its checksum (file {path}): {RECOVER}")
-        match parse(line):
-            case {
-                "at": str(at),
-                "by": str(by),
-                "entry": int(written),
-                "kind": "announce",
-                "manifest": str(manifest),
-                "version": int(version),
-            } if written == number and HASH.fullmatch(manifest):
-                return Entry(number, version, manifest, at, by)
-            case {"kind": str(kind)} if kind != "announce":
-                raise FormatError(f"{what} of {self.path} is of kind {kind!r} (file {path}): upgrade bedeck to read it")
-            case _:
-                raise DamagedError(f"{what} of {self.path} does not hold what its name says (file {path}): {RECOVER}")
+        """Entry ``number`` of the log, its checksum compared. Raises NotFoundError, DamagedError or FormatError."""
+        return self.log.entry(number)
 
     def head(self) -> Entry | None:
-        """The entry with the highest number, which says what is announced; None where nothing is yet."""
-        numbers = self.log()
-        return self.entry(numbers[-1]) if numbers else None
+        """The newest entry, which says what is announced and pinned; None where nothing is yet. Cheap to poll."""
+        return self.log.head()
 
-    def resolve(self, version: int | None = None) -> Entry:
-        """The newest entry that announces `version`, or what is announced now: O(1) entries read, O(log) for a version.
+    def newest(self) -> Entry | None:
+        """The newest entry as a listing shows it, which sees beyond gaps: for whoever is to make the next one."""
+        return self.log.newest()
+
+    def history(self) -> Iterator[Entry]:
+        """The entries of the log, newest first, each read when it is asked for. Raises what it meets on its way."""
+        for entry in self.log.back():
+            if isinstance(entry, StoreError):
+                raise entry
+            yield entry
+
+    def resolve(self, version: int | None = None) -> Ref:
+        """What is served now, or ``version``: O(1) entries read, and for a version as many as are newer than it.
 
         An entry that cannot be read, or is missing between others, is an error only where the answer may lie in it.
-        Raises NotFoundError where there is no store, no announcement, or no such version.
+        Raises NotFoundError where there is no store, no announcement, or no such version any more.
         """
         if version is not None:
             return self._find(version)
         head = self.head()
         if head is None:
             told = "its first build is still running, or did not finish"
-            raise NotFoundError(f"nothing is announced in {self.path} yet: {told}")
-        return head
+            raise NotFoundError(f"nothing is announced in {self.place} yet: {told}")
+        return head.served
 
-    def manifest(self, entry: Entry) -> dict[str, Any]:
-        """What the version of `entry` consists of: its manifest, verified by hash.
+    def manifest(self, ref: Ref) -> dict[str, Any]:
+        """What a version consists of: its manifest, verified by hash.
 
         Raises DamagedError, also where it is missing, or FormatError (not a manifest, or one of a newer bedeck).
         """
-        path = self._manifest_path(entry.manifest)
-        what = f"manifest {entry.manifest}"
-        data = self._read(path, what, DamagedError)
-        if blake3(data) != entry.manifest:
-            raise DamagedError(f"{what} of {self.path} does not match its checksum (file {path}): {RECOVER}")
-        manifest = parse(data)
-        match manifest:
-            case {"format": int(found)} if found > FORMAT:
-                raise FormatError(f"{what} of {self.path} is in format {found}: upgrade bedeck to read it")
-            case {"format": int(found), "version": entry.version, "types": dict()} if found == FORMAT:
-                return manifest
-            case {"format": int()}:
-                raise DamagedError(f"{what} of {self.path} is not that of version {entry.version}: {RECOVER}")
-            case _:
-                raise FormatError(f"{path} is not a bedeck manifest: {RECOVER}")
+        return read_manifest(self.objects, ref)
 
-    def blobs(self, manifest: Mapping[str, Any]) -> dict[str, Path]:
-        """The files that `manifest` names, by name, each found to be there in its full size.
+    def measure(self, manifest: Mapping[str, Any]) -> dict[str, int]:
+        """The blobs that ``manifest`` names and their bytes, each found to be there in its full size.
 
         Raises DamagedError, naming the blob, or the type for which none is named.
         """
+        return {name: self._measured(name, size) for name, size in self.named(manifest)}
+
+    # Changing what is announced
+
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where it cannot be, or cannot announce safely."""
+        self._check_once()
+
+    @contextmanager
+    def hold(self) -> Iterator[Path]:
+        """An empty folder to write the blobs of one build to, gone afterwards. Others may build meanwhile.
+
+        Raises StoreError where the store cannot announce (`check_conditions`).
+        """
+        self._check_once()
+        with tempfile.TemporaryDirectory(prefix="bedeck-") as folder:
+            yield Path(folder)
+
+    def announce(
+        self,
+        on: Entry | None,
+        manifest: Mapping[str, Any],
+        blobs: Mapping[str, Path],
+        details: Mapping[str, Any] | None = None,
+    ) -> Entry:
+        """Upload ``blobs``, write ``manifest``, and announce it, in this order.
+
+        ``on`` is the newest entry from when the build began, or `None` where there was none: ``manifest["parent"]`` is
+        the hash of what it announces, and ``manifest["version"]`` higher than any announced so far (ValueError).
+        ``blobs`` are files by the names that the manifest gives them; others that it names have to be in the store.
+
+        Once this returns, a power cut loses nothing of it; until then, whatever happens, what was announced still is.
+        Raises BusyError where another build has announced something since ``on``, or somebody rolled back; pins do not
+        matter.
+        """
+        if manifest["parent"] != (on.announced.manifest if on else None):
+            raise ValueError(f"the manifest's parent is not what entry {on.number if on else 0} announces")
+        if manifest["version"] <= self.highest(on):
+            raise ValueError(f"version {manifest['version']} is not higher than those announced in {self.place}")
+        self._check_once()
+        named = self.named(manifest)
+        data = canonical(manifest) + b"\n"
+        ref = Ref(manifest["version"], blake3(data))
+        self._unchanged(on)
+        self._send(named, blobs, on)
+        while True:
+            head = self._unchanged(on)
+            self.measure(manifest)
+            self.objects.put(manifest_name(ref.manifest), data)
+            entry = self.log.append(head, "announce", ref, head.pinned if head else None, details or {})
+            if entry:
+                return entry
+
+    def highest(self, on: Entry | None) -> int:
+        """The highest version that was announced up to the entry ``on``, 0 where there is none: the next is higher."""
+        while on and on.kind != "announce":
+            on = self.log.expect(on.number - 1) if on.number > 1 else None
+        return on.announced.version if on else 0
+
+    def pin(self, version: int, reason: str) -> Entry:
+        """Have all consumers serve ``version``, whatever is announced, until it is unpinned.
+
+        Raises NotFoundError where there is no such version any more, DamagedError where a file of it is missing.
+        """
+        return self._change("pin", reason, lambda head: (head.announced, self._kept(version)))
+
+    def unpin(self, reason: str) -> Entry:
+        """Have consumers serve what is announced again. Raises NotFoundError where nothing is pinned."""
+
+        def change(head: Entry) -> tuple[Ref, Ref | None]:
+            if head.pinned is None:
+                raise NotFoundError(f"nothing is pinned in {self.place}: version {head.announced.version} is served")
+            return head.announced, None
+
+        return self._change("unpin", reason, change)
+
+    def rollback(self, version: int, reason: str) -> Entry:
+        """Announce ``version`` again, instead of what is announced now; the next build goes on from there.
+
+        A pin stays: what is pinned is served until it is unpinned. Builds that are running find out when they announce.
+        Raises NotFoundError where there is no such version any more, DamagedError where a file of it is missing, and
+        StoreError where it is announced already.
+        """
+
+        def change(head: Entry) -> tuple[Ref, Ref | None]:
+            if head.announced.version == version:
+                raise StoreError(f"version {version} is what is announced in {self.place}: name another one")
+            return self._kept(version), head.pinned
+
+        return self._change("rollback", reason, change)
+
+    def versions(self) -> list[VersionInfo]:
+        """The versions that are kept, newest first: O(1) requests each, and one for each entry since the oldest."""
+        return versions(self)
+
+    def collect(self, keep: int, *, grace: float = GRACE, dry_run: bool = False) -> Collected:
+        """Remove all but the newest ``keep`` announced versions, what is announced and what is pinned.
+
+        First an entry of the log says which versions are dropped, so that nobody can pin them any more; then their
+        blobs go, as far as no other version needs them, and their manifests. Blobs that no manifest names may be those
+        of a build that is to announce them: they are kept for ``grace`` seconds. What is interrupted the next one ends.
+        With ``dry_run`` nothing is changed. Raises DamagedError, and removes nothing, where it cannot be told what is
+        needed.
+        """
+        if not dry_run:
+            self._check_once()
+        return collect(self, keep, grace, dry_run=dry_run)
+
+    def check_conditions(self) -> None:
+        """Make a scratch object twice; raises StoreError where the second one is made as well.
+
+        Some servers ignore the condition that an object must not be there yet. On those, of two that announce at once
+        both would believe that they did.
+        """
+        name = f"{SCRATCH}{secrets.token_hex(8)}"
         try:
-            named = list(blobs_of(manifest))
+            made = self.objects.create(name, b"first"), self.objects.create(name, b"second")
+            found = self.objects.get(name)
+        finally:
+            with suppress(StoreError):
+                self.objects.delete(name)
+        if made != (True, False) or found != b"first":
+            told = f"{self.place} makes an object that is there already, though it is asked not to"
+            raise StoreError(f"{told}: nothing can be announced there safely; use a store that heeds If-None-Match: *")
+
+    def _check_once(self) -> None:
+        if not self._checked:
+            self.check_conditions()
+            self._checked = True
+
+    def _find(self, version: int) -> Ref:
+        unread: StoreError | None = None
+        highest = 0
+        for entry in self.log.back():
+            if isinstance(entry, StoreError):
+                unread = unread or entry
+                continue
+            if version in entry.dropped:
+                told = f"version {version} is not kept in {self.place} any more"
+                raise NotFoundError(f"{told}: {entry.by} dropped it at {entry.at}, as log entry {entry.number} says")
+            for ref in (entry.announced, entry.pinned):
+                if ref and ref.version == version:
+                    return ref
+            if entry.kind == "announce":
+                highest = max(highest, entry.announced.version)
+                if entry.announced.version < version:  # those before are lower still
+                    break
+        if unread:
+            raise unread
+        raise NotFoundError(f"no version {version} in {self.place}: the newest that was announced is version {highest}")
+
+    def _kept(self, version: int) -> Ref:
+        ref = self._find(version)
+        self.measure(self.manifest(ref))
+        return ref
+
+    def named(self, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
+        """Name and bytes of each blob that ``manifest`` names. Raises DamagedError where one is not named properly."""
+        try:
+            return list(blobs_of(manifest))
         except DamagedError as error:
-            raise DamagedError(f"version {manifest['version']} of {self.path}: {error}") from None
-        return {name: self._measured(self.path / "blobs" / name, size) for name, size in named}
+            raise DamagedError(f"version {manifest['version']} of {self.place}: {error}") from None
+
+    def _measured(self, name: str, size: int) -> int:
+        try:
+            found = self.objects.size(f"blobs/{name}")
+        except NotFoundError:
+            raise DamagedError(f"blob {name} is missing from {self.place}/blobs: {REBUILD}") from None
+        if found != size:
+            raise DamagedError(f"blob {self.place}/blobs/{name} has {found} bytes instead of {size}: {REBUILD}")
+        return size
+
+    def _unchanged(self, on: Entry | None) -> Entry | None:
+        """The newest entry; raises BusyError where one that came after ``on`` changed what is announced."""
+        head = self.newest()
+        first, last = (entry.number if entry else 0 for entry in (on, head))
+        if last < first:
+            raise DamagedError(f"log entry {first} of {self.place} is gone: {RECOVER}")
+        if {self.log.expect(number).kind for number in range(first + 1, last + 1)} & {"announce", "rollback"}:
+            raise BusyError(f"another build has announced a version in {self.place} since this one began: build again")
+        return head
+
+    def _send(self, named: list[tuple[str, int]], blobs: Mapping[str, Path], on: Entry | None) -> None:
+        """Upload ``blobs``, but for those of what ``on`` announces, which are there and stay."""
+        made = [(name, size) for name, size in named if name in blobs]
+        for name, size in made:
+            if (found := measured(blobs[name])) != size:
+                raise DamagedError(f"blob {blobs[name]} has {found} bytes instead of {size}: {REBUILD}")
+        stays = self._staying(on)
+        for name, size in made:
+            if name not in stays or not self._has(name, size):
+                self.objects.upload(f"blobs/{name}", blobs[name])
+
+    def _staying(self, on: Entry | None) -> set[str]:
+        return {name for name, _ in blobs_of(self.manifest(on.announced))} if on else set()
+
+    def _has(self, name: str, size: int) -> bool:
+        try:
+            return self.objects.size(f"blobs/{name}") == size
+        except NotFoundError:
+            return False
+
+    def _change(self, kind: str, reason: str, change: Callable[[Entry], tuple[Ref, Ref | None]]) -> Entry:
+        self._check_once()
+        while True:
+            head = self.newest()
+            if head is None:
+                raise NotFoundError(f"nothing is announced in {self.place} yet")
+            try:
+                announced, pinned = change(head)
+            except DamagedError:
+                if self.newest() == head:
+                    raise
+                continue  # what was looked at may have been dropped meanwhile
+            if entry := self.log.append(head, kind, announced, pinned, {"reason": reason}):
+                return entry
+
+
+class LocalStore(Store):
+    """A store in a local folder, whose blobs can be mapped where they lie."""
+
+    objects: LocalObjects
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        super().__init__(LocalObjects(self.path))
+
+    def entries(self) -> list[int]:
+        """The numbers of the log's entries, ascending. Raises NotFoundError where there is no store."""
+        self._check_there()
+        return super().entries()
+
+    def head(self) -> Entry | None:
+        """The entry with the highest number; None where nothing is announced yet. Raises NotFoundError: no store."""
+        return self.newest()  # a listing costs as little as the hint
+
+    def newest(self) -> Entry | None:
+        """The same."""
+        self._check_there()
+        return super().newest()
+
+    def blobs(self, manifest: Mapping[str, Any]) -> dict[str, Path]:
+        """The files that ``manifest`` names, by name, each found to be there in its full size: DamagedError."""
+        return {name: self.path / "blobs" / name for name in self.measure(manifest)}
 
     @contextmanager
     def hold(self) -> Iterator[Path]:
@@ -151,13 +370,14 @@ class LocalStore:
         Makes the store where there is none, and clears what a killed build left. Raises BusyError at once where another
         build holds it, and StoreError where `path` is a folder of something else. The hold ends with the process.
         """
+        self.prepare()
         with telling(f"prepare the store {self.path}"):
-            self._make()
             lock = os.open(self.path / "tmp" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             self._lock(lock)
             folder = self.path / "tmp" / "build"
             with telling(f"prepare the store {self.path}"):
+                self.objects.sweep()
                 if folder.exists():
                     shutil.rmtree(folder)
                 folder.mkdir()
@@ -171,87 +391,34 @@ class LocalStore:
         finally:
             os.close(lock)
 
-    def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Entry:
-        """Move the blobs that `manifest` names out of `folder`, write the manifest, and announce it, in this order.
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where `path` is a folder of something else."""
+        with telling(f"prepare the store {self.path}"):
+            self._make()
 
-        To be called within `hold()`. `manifest["parent"]` is the hash of the manifest that was announced when the build
-        began, or None; `manifest["version"]` is higher than that one's version (ValueError). Blobs that are not in
-        `folder` have to be in the store. Once this returns, a power cut loses nothing of it; until then, whatever
-        happens, what was announced still is. Raises BusyError where another build has announced something meanwhile.
-        """
-        head = self.head()
-        if (head.manifest if head else None) != manifest["parent"]:
-            raise self._lost()
-        if manifest["version"] <= (head.version if head else 0):
-            raise ValueError(f"version {manifest['version']} is not higher than the announced one of {self.path}")
-        with telling(f"write to the store {self.path}"):
-            self._move_blobs(folder, manifest)
-            name = self._write_manifest(folder, manifest)
-            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            entry = Entry((head.number if head else 0) + 1, manifest["version"], name, now, user())
-            self._announce(folder, entry)
-        return entry
+    def _check_once(self) -> None:
+        """Nothing: a link never replaces a file."""
 
-    def _entry_path(self, number: int) -> Path:
-        return self.path / "log" / f"{number:010}.json"
+    def _staying(self, on: Entry | None) -> set[str]:  # noqa: ARG002
+        """None: to move a file costs nothing, and heals a damaged one of the same name."""
+        return set()
 
-    def _manifest_path(self, name: str) -> Path:
-        return self.path / "manifests" / f"{name}.json"
+    def _find(self, version: int) -> Ref:
+        self._check_there()
+        return super()._find(version)
 
-    def _read(self, path: Path, what: str, missing: type[StoreError] = NotFoundError) -> bytes:
-        try:
-            # Not to wait for the other end of a pipe, nor to read for ever.
-            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-                found = os.fstat(file.fileno())
-                sound = stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST
-                data = file.read() if sound else b""
-        except FileNotFoundError:
-            raise missing(f"{what} is missing from {self.path} (file {path}): {RECOVER}") from None
-        except OSError as error:
-            raise StoreError(f"cannot read {what} of {self.path}: {error}") from error
-        if not sound:
-            raise DamagedError(f"{what} of {self.path} is not a regular file of its size (file {path}): {RECOVER}")
-        return data
-
-    def _find(self, version: int) -> Entry:
-        numbers = self.log()
-        unread: StoreError | None = None
-        for number in reversed(numbers):
-            try:
-                entry = self.entry(number)
-            except StoreError as error:
-                unread = unread or error
-                continue
-            if entry.version == version:
-                return entry
-        if unread:
-            raise unread
-        for expected, number in enumerate(numbers, 1):
-            if number != expected:
-                raise DamagedError(f"log entry {expected} of {self.path} is missing among others: {RECOVER}")
-        raise NotFoundError(f"no version {version} in {self.path}: none of the {len(numbers)} log entries announces it")
-
-    def _measured(self, path: Path, size: int) -> Path:
-        try:
-            found = path.stat().st_size
-        except FileNotFoundError:
-            raise DamagedError(f"blob {path.name} is missing from {path.parent}: {REBUILD}") from None
-        except OSError as error:
-            raise StoreError(f"cannot read blob {path.name} of {self.path}: {error}") from error
-        if found != size:
-            raise DamagedError(f"blob {path} has {found} bytes instead of {size}: {REBUILD}")
-        return path
-
-    def _no_store(self) -> NotFoundError:
+    def _check_there(self) -> None:
+        if (self.path / "log").is_dir():
+            return
         way_out = "check the path, or build one there"
         with suppress(OSError):
             if self.path.is_file() or self._is_foreign():
                 what = "a file" if self.path.is_file() else "a folder of other files"
                 way_out = f"it is {what}; check the path, or build into a new or an empty folder"
-        return NotFoundError(f"no bedeck store at {self.path}: {way_out}")
+        raise NotFoundError(f"no bedeck store at {self.path}: {way_out}")
 
     def _is_foreign(self) -> bool:
-        found = {path.name for path in self.path.iterdir()}
+        found = {path.name for path in self.path.iterdir()} - {"latest"}
         return not (found <= PARTS or found >= PARTS - {"tmp"})
 
     def _make(self) -> None:
@@ -275,123 +442,12 @@ class LocalStore:
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
-    def _lost(self) -> BusyError:
-        return BusyError(f"another build has announced a version in {self.path} since this one began: build again")
 
-    def _move_blobs(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        made = [self._measured(folder / name, size) for name, size in blobs_of(manifest) if (folder / name).exists()]
-        for path in made:
-            sync(path)
-        for path in made:
-            # Over one of the same name too: that is how building again heals a damaged blob.
-            path.replace(self.path / "blobs" / path.name)
-        sync(self.path / "blobs")
-        self.blobs(manifest)
-
-    def _write_manifest(self, folder: Path, manifest: Mapping[str, Any]) -> str:
-        data = canonical(manifest) + b"\n"
-        name = blake3(data)
-        write(folder / "manifest.json", data).replace(self._manifest_path(name))
-        sync(self.path / "manifests")
-        return name
-
-    def _announce(self, folder: Path, entry: Entry) -> None:
-        line = canonical(
-            {
-                "at": entry.at,
-                "by": entry.by,
-                "entry": entry.number,
-                "kind": "announce",
-                "manifest": entry.manifest,
-                "version": entry.version,
-            }
-        )
-        aside = write(folder / "entry.json", line + checksum_of(line))
-        try:
-            # A link, unlike a rename, never replaces: of two builds on one parent, one loses here.
-            os.link(aside, self._entry_path(entry.number))
-        except FileExistsError:
-            raise self._lost() from None
-        sync(self.path / "log")
-
-
-def blobs_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Name and size of each blob that `manifest` names; DamagedError where it does not name them as it should."""
-    for type_name, type_ in manifest["types"].items():
-        match type_:
-            case {"layers": [*layers]} if layers:
-                yield from (blob_of(type_name, layer) for layer in layers)
-            case _:
-                raise DamagedError(f"the manifest gives no layers for type {type_name}: {RECOVER}")
-
-
-def blob_of(type_name: str, layer: object) -> tuple[str, int]:
-    """Name and size of the blob of `layer`; DamagedError where it does not name one as it should."""
-    match layer:
-        case {"blob": {"name": str(name), "size": int(size), "hash": str()}} if BLOB_NAME.fullmatch(name):
-            return name, size
-    raise DamagedError(f"the manifest names no proper blob for type {type_name}: {RECOVER}")
-
-
-def parse(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; an empty one where that is not what it holds."""
+def measured(file: Path) -> int:
+    """Bytes of a local file."""
     try:
-        value = json.loads(data.decode())
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def canonical(value: Mapping[str, Any]) -> bytes:
-    """`value` as JSON in the one form that is hashed."""
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-
-
-def checksum_of(line: bytes) -> bytes:
-    """What follows `line` in a log entry."""
-    return f"\nblake3:{blake3(line)}\n".encode()
-
-
-def user() -> str:
-    """Who announces: user@host."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a user that has no name
-        name = str(os.getuid())
-    return f"{name}@{platform.node()}"
-
-
-def make_folder(folder: Path) -> None:
-    """Make `folder` and those above it where they are not there, durably."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync(folder.parent)
-
-
-def write(path: Path, data: bytes) -> Path:
-    """Write `data` to a new file at `path`, durably."""
-    path.unlink(missing_ok=True)  # never into a file that has another name elsewhere
-    path.write_bytes(data)
-    sync(path)
-    return path
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold what was written to the file or folder `path`."""
-    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-@contextmanager
-def telling(doing: str) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what could not be done."""
-    try:
-        yield
-    except StoreError:
-        raise
+        return file.stat().st_size
+    except FileNotFoundError:
+        raise DamagedError(f"blob {file.name} is missing from {file.parent}: {REBUILD}") from None
     except OSError as error:
-        raise StoreError(f"cannot {doing}: {error}; mend that, then build again") from error
+        raise StoreError(f"cannot read {file}: {error}") from error

@@ -15,11 +15,6 @@ use crate::spec::TypeSpec;
 use crate::table::Table;
 use crate::target::Target;
 
-/// Bytes that dictionaries and what is handed from thread to thread take, however many records there are.
-const WORKING: usize = 64 << 20;
-/// Bytes that the pieces of work of each thread take.
-const WORKING_EACH: usize = 12 << 20;
-
 /// Indexes, resolves, lays out, writes and checks types that refer to none but each other.
 pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
     let (mut inputs, mut tables) = (Vec::new(), Vec::new());
@@ -28,7 +23,8 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
         inputs.push(input);
     }
     check_memory(&tables, site)?;
-    let places = targets(&inputs)?;
+    let known: Vec<&Input> = inputs.iter().collect();
+    let places = targets(&known)?;
     let rosters = (0..tables.len()).map(|place| {
         let pause = || inputs[place].tell(site, "index", 0, 0);
         let is_target = places.iter().flatten().flatten().any(|target| *target == place);
@@ -39,14 +35,14 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
         spec: &input.spec,
         table: &tables[i],
         targets: places[i].iter().map(|target| rosters[(*target)?].as_ref().map(Target::Table)).collect(),
-        printed: input.printed(&places[i], &inputs),
+        printed: input.printed(&places[i], &known),
         dictionaries: &input.dictionaries,
     });
     let subjects: Vec<Subject<'_>> = subjects.collect();
     let mut measured = Vec::new();
     for (i, (input, subject)) in inputs.iter().zip(&subjects).enumerate() {
         let found = input.measure(subject, site)?;
-        input.check_dangling(&found, &places[i], &inputs)?;
+        input.check_dangling(&found, &places[i], &known)?;
         measured.push(found);
     }
     let epochs = epochs(&inputs, &places, &tables, &measured);
@@ -54,13 +50,14 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
     for (i, (input, subject)) in inputs.iter().zip(&subjects).enumerate() {
         let slots: Vec<Option<u64>> =
             places[i].iter().map(|t| t.map(|t| tables[t].index.shape.total_slots())).collect();
-        let mut layers: Vec<Layer> = Vec::new();
+        let (mut layers, mut hash) = (Vec::new(), None);
         for part in parts(&input.spec) {
             let (kind, plan) = (part.kind, plan(subject, &measured[i], &slots, part));
-            let base = layers.first().map(|base| base.blob.hash.clone());
-            let (measured, epoch, base) = (&measured[i], epochs[i].as_str(), base.as_deref());
+            let (measured, epoch, base) = (&measured[i], epochs[i].as_str(), hash.as_deref());
             let job = Job { input, subject, plan: &plan, measured, epoch, base, sections: &[], site };
-            layers.push(Layer { kind, blob: job.write()? });
+            let blob = job.write()?;
+            hash.get_or_insert(blob.hash.clone());
+            layers.push(Layer::Written { kind, blob });
         }
         built.push(Built {
             name: input.spec.name.clone(),
@@ -71,6 +68,7 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
             digest: format!("{:032x}", measured[i].digest),
             epoch: epochs[i].clone(),
             dangling: input.dangling(&measured[i]),
+            nulls: input.nulls(&measured[i]),
             layers,
         });
     }
@@ -87,23 +85,12 @@ fn parts(spec: &TypeSpec) -> Vec<Part> {
 
 /// Refuses to go on where what grows with the records does not fit the memory that is allowed.
 fn check_memory(tables: &[Table], site: &Site<'_>) -> Result<()> {
-    let slots = |table: &Table| table.index.shape.total_slots() as usize;
-    let indexes: usize = tables.iter().map(|table| table.index.pilots.len() + slots(table) / 8).sum();
-    let lines = tables.iter().map(|table| slots(table) / 14 * 64).max().unwrap_or(0);
-    let needed = indexes + lines + WORKING + site.threads * WORKING_EACH;
-    if needed <= site.memory {
-        return Ok(());
-    }
-    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    Err(Error::Io(format!(
-        "the build needs {} MiB of memory for so many records, and is allowed {} MiB: allow it more (memory)",
-        mib(needed),
-        mib(site.memory)
-    )))
+    let lines = tables.iter().map(|table| table.index.shape.total_slots() as usize / 14 * 64).max().unwrap_or(0);
+    site.check_memory(tables.iter().map(Table::memory).sum::<usize>() + lines)
 }
 
 /// For each type and field, the place of the type it refers to.
-pub fn targets(inputs: &[Input]) -> Result<Vec<Vec<Option<usize>>>> {
+pub fn targets(inputs: &[&Input]) -> Result<Vec<Vec<Option<usize>>>> {
     inputs
         .iter()
         .map(|input| {

@@ -189,7 +189,7 @@ impl Version {
     }
 
     /// Finds what each field refers to, and checks that it may.
-    fn connect(mut self) -> Result<Self> {
+    pub fn connect(mut self) -> Result<Self> {
         for i in 0..self.types.len() {
             let of_type = &self.types[i];
             let targets = of_type.fields.iter().map(|field| self.target(of_type, field));
@@ -268,7 +268,7 @@ fn resolve(blob: &Blob, id: u32, target: &Layers) -> Result<Resolved> {
         }
         let mut keys = Keys::with_capacity(spec, ends.len());
         ends.iter().for_each(|key| keys.push(key.clone().map(|key| &stored[key])));
-        keys.find(target, 0..ends.len(), &mut spans)?;
+        keys.find(target, 0..ends.len(), false, &mut spans)?;
         let there = (first as u32..).zip(&spans).filter(|(_, span)| !span.is_missing());
         resolved.extend(there.map(|(code, span)| (code, *span)));
     }

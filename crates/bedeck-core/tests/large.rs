@@ -201,7 +201,7 @@ fn a_blob_of_terabytes_is_read_at_any_place() {
             let absent = [key(1 << 40), [0; 16], [0xff; 16]];
             let probes: Vec<_> = keys.iter().chain(&absent).copied().map(Some).chain([None]).collect();
             let mut spans: Vec<Span> = Vec::new();
-            find_in(&blob, &probes, &mut spans).unwrap();
+            find_in(&blob, &probes, false, &mut spans).unwrap();
             let (found, missing) = spans.split_at(keys.len());
             assert!(missing.len() == 4 && missing.iter().all(Span::is_missing));
             for (span, key) in found.iter().zip(&keys) {
