@@ -45,7 +45,7 @@ class Files:
         if not isinstance(self.manifest.get("namespace"), str):
             raise DamagedError(f"manifest {self.ref.manifest} of {self.place} names no namespace: build again")
         types = self.manifest["types"].items()
-        entries = json.dumps([{"name": name, "fields": of["fields"], "layers": of["layers"]} for name, of in types])
+        entries = json.dumps([{"name": name, **of} for name, of in types])
         had = list(described(before.files.manifest)) if before and before.files.folder == self.folder else []
         with verified.turn() if self._stale(verify, had) else nullcontext():
             stale = self._stale(verify, had)

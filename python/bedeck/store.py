@@ -122,6 +122,10 @@ class Store:
 
     # Changing what is announced
 
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where it cannot be, or cannot announce safely."""
+        self._check_once()
+
     @contextmanager
     def hold(self) -> Iterator[Path]:
         """An empty folder to write the blobs of one build to, gone afterwards. Others may build meanwhile.
@@ -170,7 +174,7 @@ class Store:
     def highest(self, on: Entry | None) -> int:
         """The highest version that was announced up to the entry ``on``, 0 where there is none: the next is higher."""
         while on and on.kind != "announce":
-            on = self.entry(on.number - 1) if on.number > 1 else None
+            on = self.log.expect(on.number - 1) if on.number > 1 else None
         return on.announced.version if on else 0
 
     def pin(self, version: int, reason: str) -> Entry:
@@ -292,7 +296,7 @@ class Store:
         first, last = (entry.number if entry else 0 for entry in (on, head))
         if last < first:
             raise DamagedError(f"log entry {first} of {self.place} is gone: {RECOVER}")
-        if {self.entry(number).kind for number in range(first + 1, last + 1)} & {"announce", "rollback"}:
+        if {self.log.expect(number).kind for number in range(first + 1, last + 1)} & {"announce", "rollback"}:
             raise BusyError(f"another build has announced a version in {self.place} since this one began: build again")
         return head
 
@@ -322,7 +326,13 @@ class Store:
             head = self.newest()
             if head is None:
                 raise NotFoundError(f"nothing is announced in {self.place} yet")
-            if entry := self.log.append(head, kind, *change(head), {"reason": reason}):
+            try:
+                announced, pinned = change(head)
+            except DamagedError:
+                if self.newest() == head:
+                    raise
+                continue  # what was looked at may have been dropped meanwhile
+            if entry := self.log.append(head, kind, announced, pinned, {"reason": reason}):
                 return entry
 
 
@@ -360,14 +370,13 @@ class LocalStore(Store):
         Makes the store where there is none, and clears what a killed build left. Raises BusyError at once where another
         build holds it, and StoreError where `path` is a folder of something else. The hold ends with the process.
         """
+        self.prepare()
         with telling(f"prepare the store {self.path}"):
-            self._make()
             lock = os.open(self.path / "tmp" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             self._lock(lock)
             folder = self.path / "tmp" / "build"
             with telling(f"prepare the store {self.path}"):
-                self.objects.sweep()
                 if folder.exists():
                     shutil.rmtree(folder)
                 folder.mkdir()
@@ -380,6 +389,12 @@ class LocalStore(Store):
                 fcntl.flock(lock, fcntl.LOCK_UN)
         finally:
             os.close(lock)
+
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where `path` is a folder of something else."""
+        with telling(f"prepare the store {self.path}"):
+            self._make()
+            self.objects.sweep()
 
     def _check_once(self) -> None:
         """Nothing: a link never replaces a file."""

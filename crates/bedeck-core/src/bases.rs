@@ -7,18 +7,13 @@ use crate::ingest::KeyForm;
 use crate::intake::{Input, form};
 use crate::job::Job;
 use crate::key::KeyKind;
-use crate::measure::{Measured, Subject};
+use crate::measure::{INLINE, Measured, Subject};
 use crate::plan::{Part, plan};
 use crate::roster::Roster;
 use crate::rows::Rows;
-use crate::spec::TypeSpec;
+use crate::stats::is_internable;
 use crate::table::Table;
 use crate::target::Target;
-
-/// Bytes that dictionaries and what is handed from thread to thread take, however many records there are.
-const WORKING: usize = 64 << 20;
-/// Bytes that the pieces of work of each thread take.
-const WORKING_EACH: usize = 12 << 20;
 
 /// Indexes, resolves, lays out, writes and checks types that refer to none but each other.
 pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
@@ -28,7 +23,8 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
         inputs.push(input);
     }
     check_memory(&tables, site)?;
-    let places = targets(&inputs)?;
+    let known: Vec<&Input> = inputs.iter().collect();
+    let places = targets(&known)?;
     let rosters = (0..tables.len()).map(|place| {
         let pause = || inputs[place].tell(site, "index", 0, 0);
         let is_target = places.iter().flatten().flatten().any(|target| *target == place);
@@ -39,14 +35,14 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
         spec: &input.spec,
         table: &tables[i],
         targets: places[i].iter().map(|target| rosters[(*target)?].as_ref().map(Target::Table)).collect(),
-        printed: input.printed(&places[i], &inputs),
+        printed: input.printed(&places[i], &known),
         dictionaries: &input.dictionaries,
     });
     let subjects: Vec<Subject<'_>> = subjects.collect();
     let mut measured = Vec::new();
     for (i, (input, subject)) in inputs.iter().zip(&subjects).enumerate() {
         let found = input.measure(subject, site)?;
-        input.check_dangling(&found, &places[i], &inputs)?;
+        input.check_dangling(&found, &places[i], &known)?;
         measured.push(found);
     }
     let epochs = epochs(&inputs, &places, &tables, &measured);
@@ -54,13 +50,14 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
     for (i, (input, subject)) in inputs.iter().zip(&subjects).enumerate() {
         let slots: Vec<Option<u64>> =
             places[i].iter().map(|t| t.map(|t| tables[t].index.shape.total_slots())).collect();
-        let mut layers: Vec<Layer> = Vec::new();
-        for part in parts(&input.spec) {
+        let (mut layers, mut hash) = (Vec::new(), None);
+        for part in parts(input, &measured[i]) {
             let (kind, plan) = (part.kind, plan(subject, &measured[i], &slots, part));
-            let base = layers.first().map(|base| base.blob.hash.clone());
-            let (measured, epoch, base) = (&measured[i], epochs[i].as_str(), base.as_deref());
+            let (measured, epoch, base) = (&measured[i], epochs[i].as_str(), hash.as_deref());
             let job = Job { input, subject, plan: &plan, measured, epoch, base, sections: &[], site };
-            layers.push(Layer { kind, blob: job.write()? });
+            let blob = job.write()?;
+            hash.get_or_insert(blob.hash.clone());
+            layers.push(Layer::Written { kind, blob });
         }
         built.push(Built {
             name: input.spec.name.clone(),
@@ -71,39 +68,44 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
             digest: format!("{:032x}", measured[i].digest),
             epoch: epochs[i].clone(),
             dangling: input.dangling(&measured[i]),
+            nulls: input.nulls(&measured[i]),
             layers,
         });
     }
     Ok(built)
 }
 
-/// The blobs of a new base: all but the cold fields, then these.
-fn parts(spec: &TypeSpec) -> Vec<Part> {
-    let cold: Vec<bool> = spec.fields.iter().map(|field| spec.cold.contains(&field.name)).collect();
-    let base = Part { kind: Kind::Base, fields: cold.iter().map(|cold| !cold).collect() };
-    let group = cold.contains(&true).then_some(Part { kind: Kind::Group, fields: cold });
-    std::iter::once(base).chain(group).collect()
+/// Bytes of text and lists a record, on average, from which on those that are not hot lie aside: two lines.
+const ASIDE: u64 = 128;
+
+/// The blobs of a new base: one, or, where a schema tells what is hot and the rest is large, one for that and one for the text and the lists
+/// of the rest. Records that are read often then lie closer together, and the others need not be in memory.
+fn parts(input: &Input, measured: &Measured) -> Vec<Part> {
+    let fields = input.spec.fields.iter().zip(&measured.columns).zip(&input.dictionaries);
+    let sizes = fields.map(|((field, column), dictionary)| {
+        let (hot, stats) = (input.spec.hot.contains(&field.name), &column.stats);
+        let interned = dictionary.all && stats.interned(&dictionary.by_code).is_some();
+        (!hot && !interned && is_internable(&field.field_type)).then(|| match stats.bytes / stats.present.max(1) {
+            // A pointer into the heap.
+            size if size > INLINE as u64 => 12,
+            size => size,
+        })
+    });
+    let sizes: Vec<Option<u64>> = sizes.collect();
+    let apart = !input.spec.hot.is_empty() && sizes.iter().flatten().sum::<u64>() >= ASIDE;
+    let base = Part { kind: Kind::Base, fields: sizes.iter().map(|size| !apart || size.is_none()).collect() };
+    let fields = sizes.iter().map(Option::is_some).collect();
+    std::iter::once(base).chain(apart.then_some(Part { kind: Kind::Group, fields })).collect()
 }
 
 /// Refuses to go on where what grows with the records does not fit the memory that is allowed.
 fn check_memory(tables: &[Table], site: &Site<'_>) -> Result<()> {
-    let slots = |table: &Table| table.index.shape.total_slots() as usize;
-    let indexes: usize = tables.iter().map(|table| table.index.pilots.len() + slots(table) / 8).sum();
-    let lines = tables.iter().map(|table| slots(table) / 14 * 64).max().unwrap_or(0);
-    let needed = indexes + lines + WORKING + site.threads * WORKING_EACH;
-    if needed <= site.memory {
-        return Ok(());
-    }
-    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    Err(Error::Io(format!(
-        "the build needs {} MiB of memory for so many records, and is allowed {} MiB: allow it more (memory)",
-        mib(needed),
-        mib(site.memory)
-    )))
+    let lines = tables.iter().map(|table| table.index.shape.total_slots() as usize / 14 * 64).max().unwrap_or(0);
+    site.check_memory(tables.iter().map(Table::memory).sum::<usize>() + lines)
 }
 
 /// For each type and field, the place of the type it refers to.
-pub fn targets(inputs: &[Input]) -> Result<Vec<Vec<Option<usize>>>> {
+pub fn targets(inputs: &[&Input]) -> Result<Vec<Vec<Option<usize>>>> {
     inputs
         .iter()
         .map(|input| {

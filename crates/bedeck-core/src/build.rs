@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
+use rustc_hash::FxHashSet;
 use serde::Serialize;
 
 use crate::bases;
@@ -50,6 +51,22 @@ pub struct Site<'a> {
     pub report: Report<'a>,
 }
 
+impl Site<'_> {
+    /// Refuses to go on where what grows with the records takes so many bytes, and that does not fit.
+    pub fn check_memory(&self, growing: usize) -> Result<()> {
+        let needed = growing + WORKING + self.threads * WORKING_EACH;
+        if needed <= self.memory {
+            return Ok(());
+        }
+        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+        Err(Error::Io(format!(
+            "the build needs {} MiB of memory for so many records, and is allowed {} MiB: allow it more (memory)",
+            mib(needed),
+            mib(self.memory)
+        )))
+    }
+}
+
 /// What became of one type.
 #[derive(Debug, Serialize)]
 pub struct Built {
@@ -69,17 +86,28 @@ pub struct Built {
     pub epoch: String,
     /// For each reference field with keys that have no record: how many uses, and how many different keys.
     pub dangling: BTreeMap<String, (u64, u64)>,
-    /// The files, a base first.
+    /// For each field, how many records have no value.
+    pub nulls: BTreeMap<String, u64>,
+    /// Its layers, a base first.
     pub layers: Vec<Layer>,
 }
 
-/// A file that was written.
+/// A layer of a type.
 #[derive(Debug, Serialize)]
-pub struct Layer {
-    /// What it is to its type.
-    pub kind: Kind,
-    /// It and its checksums.
-    pub blob: BlobSums,
+#[serde(untagged)]
+pub enum Layer {
+    /// One that the version before has at this place of its layers.
+    Kept {
+        /// The place.
+        kept: usize,
+    },
+    /// One that was written.
+    Written {
+        /// What it is to its type.
+        kind: Kind,
+        /// The file and its checksums.
+        blob: BlobSums,
+    },
 }
 
 /// Collects the rows of all types, then writes their blobs.
@@ -88,10 +116,16 @@ pub struct Builder {
     directory: PathBuf,
     memory: usize,
     intakes: Vec<Intake>,
+    /// Keys to delete, by type, in stored form.
+    pub(crate) deleted: BTreeMap<String, FxHashSet<Vec<u8>>>,
 }
 
 /// Bytes of a group of rows that are written together, at most: more would save no time.
 const BLOCK: usize = 128 << 10;
+/// Bytes that dictionaries and what is handed from thread to thread take, however many records there are.
+const WORKING: usize = 64 << 20;
+/// Bytes that the pieces of work of each thread take.
+const WORKING_EACH: usize = 12 << 20;
 /// Threads that are of use.
 const MOST_THREADS: usize = 256;
 
@@ -100,7 +134,7 @@ impl Builder {
     /// of `memory` bytes of them in memory.
     pub fn new(directory: &Path, threads: usize, memory: usize) -> Self {
         let threads = threads.clamp(1, MOST_THREADS);
-        Self { threads, directory: directory.to_owned(), memory, intakes: Vec::new() }
+        Self { threads, directory: directory.to_owned(), memory, intakes: Vec::new(), deleted: BTreeMap::new() }
     }
 
     /// Bytes of a group of rows that are written together.
@@ -133,6 +167,11 @@ impl Builder {
             .find(|intake| intake.spec.name == name)
             .ok_or_else(|| Error::Schema(format!("no type {name:?} was declared")))?;
         intake.add(origin, schema, batches, threads, block)
+    }
+
+    /// Takes a key of the type `name` to delete, in stored form. Keys are kept in memory. An update only can have any.
+    pub fn delete(&mut self, name: &str, stored: &[u8]) {
+        self.deleted.entry(name.to_owned()).or_default().insert(stored.to_owned());
     }
 
     /// Indexes, resolves, lays out and writes all types into the directory, then looks up every key in the files written. `report` is

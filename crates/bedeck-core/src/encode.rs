@@ -91,12 +91,7 @@ impl Encoder<'_> {
     }
 
     fn put(&mut self, start: usize, offset: u32, bits: u8, number: u64) {
-        let at = start + offset as usize / 8;
-        let mut rest = u128::from(number) << (offset % 8);
-        for byte in &mut self.out.records[at..at + (offset as usize % 8 + usize::from(bits)).div_ceil(8)] {
-            *byte |= rest as u8;
-            rest >>= 8;
-        }
+        put(&mut self.out.records[start..], offset, bits, number);
     }
 
     fn field(&mut self, start: usize, place: usize, cursor: &mut Cursor<'_>) {
@@ -209,6 +204,16 @@ impl Encoder<'_> {
             }
         }
         self.out.lengths.push((self.out.records.len() - start) as u32);
+    }
+}
+
+/// Puts a number into the packed bits of a record, which are zero there.
+pub fn put(record: &mut [u8], offset: u32, bits: u8, number: u64) {
+    let at = offset as usize / 8;
+    let mut rest = u128::from(number) << (offset % 8);
+    for byte in &mut record[at..at + (offset as usize % 8 + usize::from(bits)).div_ceil(8)] {
+        *byte |= rest as u8;
+        rest >>= 8;
     }
 }
 

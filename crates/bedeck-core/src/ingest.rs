@@ -212,9 +212,7 @@ impl Shared {
             _ if all(is_canonical_uuid) => KeyKind::Uuid,
             _ => KeyKind::String,
         });
-        let internable = |f: &&FieldSpec| is_internable(&f.field_type);
-        let many = spec.fields.iter().filter(internable).count();
-        let dictionaries = spec.fields.iter().map(|f| internable(&f).then(|| Dictionary::among(many))).collect();
+        let dictionaries = each_internable(&spec, Dictionary::among);
         Self { spec, kind, dictionaries }
     }
 
@@ -223,6 +221,18 @@ impl Shared {
         let finish = |dictionary: Option<Dictionary>| dictionary.map(Dictionary::finish).unwrap_or_default();
         self.dictionaries.into_iter().map(finish).collect()
     }
+}
+
+/// The values that rows have codes for, for each field, where no row was read.
+pub fn no_values(spec: &TypeSpec) -> Vec<dictionary::Values> {
+    each_internable(spec, dictionary::Values::among).into_iter().map(Option::unwrap_or_default).collect()
+}
+
+/// What `make` gives for each field that may be interned, told how many these are.
+fn each_internable<T>(spec: &TypeSpec, make: fn(usize) -> T) -> Vec<Option<T>> {
+    let internable = |f: &&FieldSpec| is_internable(&f.field_type);
+    let many = spec.fields.iter().filter(internable).count();
+    spec.fields.iter().map(|f| internable(&f).then(|| make(many))).collect()
 }
 
 /// Turns batches of one type into rows; one for each thread.

@@ -11,7 +11,7 @@ use crate::build::{Progress, Site};
 use crate::dictionary::Values;
 use crate::directory::KeySpec;
 use crate::error::{Error, Result};
-use crate::ingest::{Ingester, KeyForm, Shared, key_form};
+use crate::ingest::{Ingester, KeyForm, Shared, key_form, no_values};
 use crate::key::KeyKind;
 use crate::measure::{Measured, Subject, measure};
 use crate::rows::{Drain, Rows, Scatter};
@@ -177,9 +177,7 @@ impl Intake {
         ingesters.iter().for_each(|ingester| keys.iter_mut().zip(&ingester.keys).for_each(|(a, b)| a.merge(b)));
         let grouped = shared.as_ref().map_or(key.kind, |shared| shared.kind);
         let all = Rows::new(drain, ingesters.into_iter().map(Ingester::finish), (grouped, 0))?;
-        let dictionaries = shared.and_then(Arc::into_inner).map_or_else(Vec::new, Shared::finish);
-        let dictionaries = dictionaries.into_iter().chain(std::iter::repeat_with(Values::default));
-        let dictionaries = dictionaries.take(spec.fields.len()).collect();
+        let dictionaries = shared.and_then(Arc::into_inner).map_or_else(|| no_values(&spec), Shared::finish);
         Ok((Input { spec, key, origins, rows, forms, keys, dictionaries }, all))
     }
 
@@ -197,7 +195,9 @@ impl Intake {
             form = referred.or(form);
         }
         let all = |fits: fn(&Ingester) -> bool| self.rows > 0 && self.ingesters.iter().all(fits);
-        let kind = self.spec.key.kind.unwrap_or(match form {
+        // What was text of any form stays that, whatever its keys are by now.
+        let text = known.map(|known| known.kind).filter(|kind| form == Some(KeyForm::Text) && *kind == KeyKind::String);
+        let kind = self.spec.key.kind.or(text).unwrap_or(match form {
             Some(KeyForm::Int { .. }) => KeyKind::Int,
             Some(KeyForm::Bytes) => KeyKind::Bytes,
             _ if all(|ingester| ingester.all_base62) => KeyKind::Base62,
@@ -220,16 +220,25 @@ impl Intake {
 impl Input {
     /// Indexes rows of the type.
     pub fn table(&self, rows: Rows, on_duplicate: OnDuplicate, site: &Site<'_>) -> Result<Table> {
+        let table = self.with(site, |context| Table::new(rows, self.key.clone(), on_duplicate, context));
+        table.map_err(|error| self.named(error))
+    }
+
+    /// Groups rows of the type by the hashes of their keys with this seed.
+    pub fn grouped(&self, rows: Rows, seed: u64, site: &Site<'_>) -> Result<Rows> {
+        self.with(site, |context| rows.grouped(&self.key, seed, context))
+    }
+
+    fn with<T>(&self, site: &Site<'_>, work: impl FnOnce(&Context<'_>) -> T) -> T {
         let describe = |origin: u32, row: u64| self.described(origin, row);
         let pause = || self.tell(site, "index", 0, 0);
-        let context = Context {
+        work(&Context {
             directory: site.directory,
             block: site.block,
             threads: site.threads,
             describe: &describe,
             pause: &pause,
-        };
-        Table::new(rows, self.key.clone(), on_duplicate, &context).map_err(|error| self.named(error))
+        })
     }
 
     /// An error about keys or rows, with the name of the type.
@@ -252,7 +261,7 @@ impl Input {
     }
 
     /// For each field, whether its keys are kept as they print: numbers and bytes are not, they take more room so.
-    pub fn printed(&self, places: &[Option<usize>], inputs: &[Self]) -> Vec<bool> {
+    pub fn printed(&self, places: &[Option<usize>], inputs: &[&Self]) -> Vec<bool> {
         let is_text = |target: usize| !matches!(inputs[target].key.kind, KeyKind::Int | KeyKind::Bytes);
         let fields = self.spec.fields.iter().zip(places);
         fields.map(|(field, target)| target.is_some_and(is_text) && self.spec.printed.contains(&field.name)).collect()
@@ -265,6 +274,11 @@ impl Input {
         let measured = measure(subject, spill, &|done| self.tell(site, "resolve", done.into(), of))?;
         self.check_lengths(&measured)?;
         Ok(measured)
+    }
+
+    /// How many records have no value, for each field.
+    pub fn nulls(&self, measured: &Measured) -> BTreeMap<String, u64> {
+        self.spec.fields.iter().zip(&measured.columns).map(|(f, c)| (f.name.clone(), c.nulls)).collect()
     }
 
     /// How many uses of how many different keys without a record each field has.
@@ -285,7 +299,7 @@ impl Input {
         Ok(())
     }
 
-    pub fn check_dangling(&self, measured: &Measured, places: &[Option<usize>], inputs: &[Self]) -> Result<()> {
+    pub fn check_dangling(&self, measured: &Measured, places: &[Option<usize>], inputs: &[&Self]) -> Result<()> {
         for (i, field) in self.spec.fields.iter().enumerate() {
             if let (true, Some((origin, row, key))) = (self.spec.strict, &measured.columns[i].dangling_first) {
                 return Err(Error::DanglingReference(format!(

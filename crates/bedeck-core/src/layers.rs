@@ -97,8 +97,12 @@ impl Layers {
 
     /// All blobs, in the order of the manifest.
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
-        let groups = self.groups.iter().rev();
-        std::iter::once(&self.base).chain(groups).chain(&self.overlay).map(AsRef::as_ref)
+        self.shared().map(AsRef::as_ref)
+    }
+
+    /// The same, to be kept.
+    pub fn shared(&self) -> impl Iterator<Item = &Arc<Blob>> {
+        std::iter::once(&self.base).chain(self.groups.iter().rev()).chain(&self.overlay)
     }
 
     /// Slots of the base: the ordinal of the first key that was inserted since.

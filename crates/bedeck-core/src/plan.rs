@@ -1,12 +1,14 @@
 //! Laying out the records of a type: what is stored where, decided by the data alone.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
 use crate::directory::{Base, Bits, Field, Item, KeySpec, Kind, RecordSpec, Table as Entries, Var};
 use crate::encode::encode_list;
 use crate::measure::{INLINE, Lengths, Measured, Subject, is_ranged};
 use crate::row::Cursor;
-use crate::spec::TypeSpec;
+use crate::spec::{FieldSpec, TypeSpec};
 use crate::stats::bits_for;
 use crate::types::Scalar;
 
@@ -80,21 +82,7 @@ pub fn plan(subject: &Subject<'_>, measured: &Measured, slots: &[Option<u64>], p
     let mut fields: Vec<Field> = Vec::new();
     for (i, field) in spec.fields.iter().enumerate() {
         let column = &measured.columns[i];
-        let described = Field {
-            id: field.id,
-            name: field.name.clone(),
-            field_type: field.field_type.clone(),
-            reference: field.reference.clone(),
-            nulls: column.nulls,
-            null_bit: None,
-            bits: None,
-            values: None,
-            var: None,
-            item: None,
-            printed: None,
-            dangling: None,
-            bytes: 0,
-        };
+        let described = described(field, column.nulls);
         if !part.fields[i] {
             dangling.push(FxHashMap::default());
             places.push(None);
@@ -141,6 +129,52 @@ pub fn plan(subject: &Subject<'_>, measured: &Measured, slots: &[Option<u64>], p
     let key = (part.kind != Kind::Group).then_some(&subject.table.index.key);
     let record = place(spec, key, &part, &mut fields, &measured.key_lengths);
     Plan { part, record, fields, values, places, dangling }
+}
+
+/// A field that has no place yet.
+fn described(field: &FieldSpec, nulls: u64) -> Field {
+    Field {
+        id: field.id,
+        name: field.name.clone(),
+        field_type: field.field_type.clone(),
+        reference: field.reference.clone(),
+        nulls,
+        null_bit: None,
+        bits: None,
+        values: None,
+        var: None,
+        item: None,
+        printed: None,
+        dangling: None,
+        bytes: 0,
+    }
+}
+
+/// What is known of the numbers of a field.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    /// Values.
+    pub present: u64,
+    /// Records without one.
+    pub nulls: u64,
+    /// The smallest and the largest.
+    pub range: Option<(i128, i128)>,
+}
+
+/// Plans a group of numbers alone: its records, and its fields. `numbers` are those of the fields that have some, by their places.
+pub fn plan_numbers(spec: &TypeSpec, numbers: &BTreeMap<usize, Numbers>) -> (RecordSpec, Vec<Field>) {
+    let part = Part { kind: Kind::Group, fields: (0..spec.fields.len()).map(|i| numbers.contains_key(&i)).collect() };
+    let field = |(i, field): (usize, &FieldSpec)| match numbers.get(&i) {
+        None => described(field, 0),
+        Some(n) => {
+            let bits = Some(packed(&field.field_type.scalar, n.present, n.range));
+            Field { bits, ..described(field, n.nulls) }
+        }
+    };
+    let mut fields: Vec<Field> = spec.fields.iter().enumerate().map(field).collect();
+    let record = place(spec, None, &part, &mut fields, &Lengths::default());
+    fields.retain(|field| field.bits.is_some());
+    (record, fields)
 }
 
 /// Widths a number can have in the packed bits: up to 56, or 64.

@@ -150,6 +150,11 @@ impl Rows {
         self.hashes.words().len() as u64
     }
 
+    /// Rows of a group.
+    pub fn count(&self, group: usize) -> u64 {
+        self.blocks[group].iter().map(|block| block.count).sum()
+    }
+
     /// The hashes of a group's rows, in the order of [`Rows::offsets_of`].
     pub fn hashes(&self, group: usize) -> Vec<u64> {
         let blocks = self.blocks[group].iter();

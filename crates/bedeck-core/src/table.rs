@@ -54,6 +54,18 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// All slots of an index of these dimensions, in order; rows are grouped by its hashes.
+    pub fn all(shape: &Shape) -> Vec<Self> {
+        // Groups and parts are both equal shares of all hashes: where their numbers have a common divisor, boundaries meet.
+        let units = 1 << shape.parts.trailing_zeros().min(GROUPS.trailing_zeros());
+        let (groups, slots) = (GROUPS / units, shape.total_slots() / units as u64);
+        let unit = |i: usize| Self {
+            groups: i * groups..(i + 1) * groups,
+            slots: (i as u64 * slots) as u32..((i as u64 + 1) * slots) as u32,
+        };
+        (0..units).map(unit).collect()
+    }
+
     /// The slots, `step` at a time.
     fn segments(&self, step: u32) -> Vec<Range<u32>> {
         let starts = self.slots.clone().step_by(step as usize);
@@ -128,6 +140,11 @@ impl Table {
         Err(Error::Source(format!("no index found for {count} keys with {SEEDS} seeds; this is a bug in bedeck")))
     }
 
+    /// Bytes of memory that its index takes, and the marks of its slots.
+    pub fn memory(&self) -> usize {
+        self.index.pilots.len() + self.index.shape.total_slots() as usize / 8
+    }
+
     /// Whether keys are integers.
     pub fn is_int(&self) -> bool {
         self.index.key.kind == KeyKind::Int
@@ -135,15 +152,7 @@ impl Table {
 
     /// All slots, in order.
     pub fn units(&self) -> Vec<Unit> {
-        let shape = &self.index.shape;
-        // Groups and parts are both equal shares of all hashes: where their numbers have a common divisor, boundaries meet.
-        let units = 1 << shape.parts.trailing_zeros().min(GROUPS.trailing_zeros());
-        let (groups, slots) = (GROUPS / units, shape.total_slots() / units as u64);
-        let unit = |i: usize| Unit {
-            groups: i * groups..(i + 1) * groups,
-            slots: (i as u64 * slots) as u32..((i as u64 + 1) * slots) as u32,
-        };
-        (0..units).map(unit).collect()
+        Unit::all(&self.index.shape)
     }
 
     /// Calls `work` for every segment, on several threads, with the segment's number and its slots, and hands the results in order to

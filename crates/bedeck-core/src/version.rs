@@ -190,7 +190,7 @@ impl Version {
     }
 
     /// Finds what each field refers to, and checks that it may.
-    fn connect(mut self) -> Result<Self> {
+    pub fn connect(mut self) -> Result<Self> {
         for i in 0..self.types.len() {
             let of_type = &self.types[i];
             let targets = of_type.fields.iter().map(|field| self.target(of_type, field));

@@ -22,7 +22,7 @@ use crate::selection::{Compiled, Program};
 /// The blobs of all types at one state of the data. Immutable; its files stay mapped until the last object made from it is gone.
 #[pyclass(frozen)]
 pub struct Version {
-    version: Arc<version::Version>,
+    pub version: Arc<version::Version>,
 }
 
 /// Tells Python how many bytes are done; an exception there, Ctrl-C among them, ends the work.

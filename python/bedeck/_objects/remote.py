@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bedeck._objects.local import LARGEST
 from bedeck.errors import DamagedError, NotFoundError, StoreError
@@ -25,6 +25,9 @@ try:
 except ImportError as missing:
     raise ImportError("stores at a URL need obstore: pip install obstore") from missing
 
+if TYPE_CHECKING:
+    from obstore import GetResult
+
 __all__ = ["RemoteObjects"]
 
 Client = S3Store | GCSStore | AzureStore
@@ -33,10 +36,7 @@ URL: Final = re.compile(r"(s3|gs|az)://[^/?#@]+(/[^/?#]+)*")
 PART: Final = 8 << 20  # bytes of a part of an upload; more where there would be too many
 MOST_PARTS: Final = 5_000  # the services take 10,000 and more
 LISTED: Final = 1_000
-OPTIONS: Final = {
-    "client_options": {"connect_timeout": "5s", "timeout": "60s"},
-    "retry_config": {"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
-}
+RETRY: Final = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 
 
 class RemoteObjects:
@@ -54,8 +54,9 @@ class RemoteObjects:
         if not URL.fullmatch(url.rstrip("/")):
             raise StoreError(f"{url}: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix is expected")
         self._url = url.rstrip("/")
+        options["retry_config"] = {**RETRY, **options.get("retry_config", {})}
         try:
-            self._client: Client = from_url(self._url, **{**OPTIONS, **options})  # type: ignore[assignment] # by the URL
+            self._client: Client = from_url(self._url, **options)  # type: ignore[assignment] # by the URL
         except (BaseError, TypeError, ValueError) as error:
             raise StoreError(f"cannot use {url}: {told(error)}") from error
 
@@ -106,7 +107,8 @@ class RemoteObjects:
         """The names that start with ``prefix`` and come after ``after``, ascending. May be none."""
         with self._asked("list", prefix):
             pages = list(obstore.list(self._client, prefix, offset=after or None, chunk_size=LISTED))
-        yield from sorted(found["path"] for page in pages for found in page)
+        # Not every service starts where it is asked to.
+        yield from sorted(found["path"] for page in pages for found in page if found["path"] > after)
 
     def scan(self, prefix: str) -> Iterator[Stored]:
         """The objects whose names start with ``prefix``, in no order. May be none."""
@@ -143,7 +145,7 @@ class RemoteObjects:
         with suppress(NotFoundError), self._asked("remove", name):
             obstore.delete(self._client, name)
 
-    def _whole(self, name: str, found: obstore.GetResult) -> bytes:
+    def _whole(self, name: str, found: "GetResult") -> bytes:
         if found.meta["size"] > LARGEST:
             raise DamagedError(f"{self._url}/{name} is not of its size: restore it from a copy of the store")
         return bytes(found.bytes())
