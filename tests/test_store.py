@@ -15,33 +15,21 @@ from typing import Any
 
 import pytest
 
+import shelves
 from bedeck._core import blake3
 from bedeck.errors import BusyError, DamagedError, FormatError, NotFoundError, StoreError
 from bedeck.log import Entry, Ref
 from bedeck.store import LocalStore, Store
+from shelves import make_blob
 
 PROCESSES = multiprocessing.get_context("forkserver")  # a fork of its own single-threaded server, not of pytest
 PATIENCE = 120  # seconds until a test that waits for another process gives up
 
 
-def make_blob(folder: Path, type_name: str, data: bytes) -> dict[str, Any]:
-    """Write a blob as a build does; what the manifest says of it."""
-    hashed = blake3(data)
-    name = f"{type_name}-{hashed[:32]}.blob"
-    (folder / name).write_bytes(data)
-    return {"name": name, "size": len(data), "hash": hashed, "sections": []}
-
-
 def make_manifest(folder: Path, store: Store, head: Entry | None, tag: bytes = b"") -> dict[str, Any]:
     """Write the blobs of the version after `head`; its manifest."""
-    version = store.highest(head) + 1
-    blobs = {
-        "track": make_blob(folder, "track", b"tracks %d " % version + tag),
-        "artist": make_blob(folder, "artist", b""),
-    }
-    types = {name: {"layers": [{"version": version, "blob": blob}]} for name, blob in blobs.items()}
-    parent = head.announced.manifest if head else None
-    return {"format": 1, "namespace": "default", "version": version, "parent": parent, "types": types}
+    track = make_blob(folder, "track", b"tracks %d " % (store.highest(head) + 1) + tag)
+    return shelves.make_manifest(store, head, {"track": [track], "artist": [make_blob(folder, "artist", b"")]})
 
 
 def publish(store: Store, folder: Path, on: Entry | None, manifest: dict[str, Any]) -> Entry:
@@ -276,17 +264,17 @@ def test_an_entry_of_an_unknown_kind_is_from_a_newer_bedeck(store: LocalStore) -
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b'{"format":2}', FormatError),
-        (b'{"format":2,"version":1,"types":{}}', FormatError),
+        (b'{"format":1}', FormatError),
+        (b'{"format":1,"version":1,"types":{}}', FormatError),
         (b"", FormatError),
         (b"PAR1", FormatError),
         (b"\xff\xfe", FormatError),
         (b"[" * 100_000, FormatError),
         (b"[]", FormatError),
         (b'{"name":"left-pad","version":1}', FormatError),
-        (b'{"format":1,"version":2,"types":{}}', DamagedError),
-        (b'{"format":1,"version":1,"types":[]}', DamagedError),
-        (b'{"format":1,"version":1}', DamagedError),
+        (b'{"format":0,"version":2,"types":{}}', DamagedError),
+        (b'{"format":0,"version":1,"types":[]}', DamagedError),
+        (b'{"format":0,"version":1}', DamagedError),
         (b'{"format":-1,"version":1,"types":{}}', DamagedError),
     ],
 )
@@ -312,7 +300,7 @@ def test_foreign_newer_and_misshapen_manifests(store: LocalStore, data: bytes, e
 )
 def test_a_manifest_that_names_no_proper_blob_is_damage(store: LocalStore, type_: object) -> None:
     manifest = store.manifest(
-        forge_manifest(store, json.dumps({"format": 1, "version": 1, "types": {"x": type_}}).encode())
+        forge_manifest(store, json.dumps({"format": 0, "version": 1, "types": {"x": type_}}).encode())
     )
     with pytest.raises(DamagedError, match="for type x"):
         store.blobs(manifest)

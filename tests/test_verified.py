@@ -57,9 +57,9 @@ def open_(tmp_path: Path, blobs: dict[str, Path], later: Callable[..., None], mo
 
     class Spy:
         @staticmethod
-        def open(folder: Path, entries: str, stale: list[str], threads: int) -> Any:
+        def open(folder: Path, entries: str, stale: list[str], *others: Any) -> Any:
             verify.extend(stale)
-            return catalogue_version.open(folder, entries, stale, threads)
+            return catalogue_version.open(folder, entries, stale, *others)
 
     catalogue_version = state.Version
     monkeypatch.setattr(state, "Version", Spy)
@@ -333,9 +333,9 @@ from bedeck import state
 
 class Spy:
     @staticmethod
-    def open(folder, entries, stale, threads):
+    def open(folder, entries, stale, *others):
         print("verifies", *sorted(name.partition("-")[0] for name in stale))
-        return real.open(folder, entries, stale, threads)
+        return real.open(folder, entries, stale, *others)
 
 real, state.Version = state.Version, Spy
 print(len(bedeck.open(sys.argv[1])["t"]))

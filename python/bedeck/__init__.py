@@ -36,6 +36,7 @@ from bedeck.errors import (
 from bedeck.memory import MemoryWarning, Warmed
 from bedeck.producer import Producer
 from bedeck.schema import Key, Reference, Schema, Type
+from bedeck.status import Event, Status
 
 # Without `open`: "from bedeck import *" leaves the built-in one in its place.
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Diff",
     "DuplicateKeyError",
     "Error",
+    "Event",
     "Finding",
     "FormatError",
     "Key",
@@ -69,6 +71,7 @@ __all__ = [
     "Selection",
     "SelectionError",
     "SourceError",
+    "Status",
     "StoreError",
     "Type",
     "View",

@@ -109,7 +109,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
     target, room = Store.at(store), Room.of(threads, memory)
     work = Work(expected(recipe, base), told(progress))
     with target.hold() as folder:
-        head = target.head()
+        head = target.newest()
         parent = target.manifest(head.announced) if head else None
         intake = Intake(recipe, base, parent, work)
         with closing(Builder(folder, room.threads, room.memory)) as builder:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bedeck._core import blake3
-from bedeck._objects.local import LocalObjects, make_folder, telling
+from bedeck._objects.local import make_folder, telling
 from bedeck.download import Download
 from bedeck.errors import StoreError
 from bedeck.log import Entry, Ref, name_of, parse
@@ -36,7 +36,6 @@ class Cache:
         self.downloaded = 0
         self._store = store
         self._keep = keep
-        self._process = os.getpid()
         self._path = (folder or default_folder()) / name_for(store.place)
         self._local = LocalStore(self._path)
 
@@ -47,7 +46,7 @@ class Cache:
 
     def heard(self) -> float | None:
         """Seconds since any process of this host had an answer from the store, where this one cannot ask."""
-        if self._asks():
+        if self._store.objects.usable:
             return None
         with suppress(OSError):
             return time.time() - (self._path / "tmp" / "heard").stat().st_mtime
@@ -55,7 +54,7 @@ class Cache:
 
     def head(self) -> Entry | None:
         """The newest entry of the log; where this process cannot ask, of those that others have brought here."""
-        if not self._asks():
+        if not self._store.objects.usable:
             return next((entry for _, entry in newest_first(self._local)), None)
         head = self._store.head()
         with suppress(OSError):
@@ -73,7 +72,7 @@ class Cache:
         except StoreError:
             self._ask(ref)
             manifest = self._store.manifest(ref)
-            self._keep_manifest(ref)
+            self._copy(manifest_name(ref.manifest))
         self._store.named(manifest)
         return manifest
 
@@ -91,28 +90,21 @@ class Cache:
             if self._local.entry(entry.number) == entry:
                 return
         with telling(f"clear the cache {self._path}"), self._turn():
-            name = name_of(entry.number)
-            self._keep_manifest(entry.served)
-            self._local.objects.put(name, self._store.objects.get(name))
+            self.manifest(entry.served)
+            self._copy(name_of(entry.number))
             self._clear()
 
     def kept(self, version: int | None) -> Iterator[tuple[Ref, Entry | None]]:
         """What is here of ``version``, or what the entries here had served."""
         return newest_first(self._local) if version is None else self._manifests(version)
 
-    def _asks(self) -> bool:
-        """Whether this process may ask the store: what asks one over the network does not live on in a forked child."""
-        return os.getpid() == self._process or isinstance(self._store.objects, LocalObjects)
-
     def _ask(self, ref: Ref) -> None:
-        if not self._asks():
+        if not self._store.objects.usable:
             told = f"version {ref.version} of {self.place} is not in the cache {self._path}"
             raise StoreError(f"{told}, and this process was forked from one that asks the store: open it after forking")
 
-    def _keep_manifest(self, ref: Ref) -> None:
-        name = manifest_name(ref.manifest)
-        if not (self._path / name).exists():
-            self._local.objects.put(name, self._store.objects.get(name))
+    def _copy(self, name: str) -> None:
+        self._local.objects.put(name, self._store.objects.get(name))
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -60,10 +60,10 @@ class Ground:
         files = origin.bring(head.announced, manifest)
         footprint = Footprint(f"version {head.announced.version} of {store.place}", store.measure(manifest))
         try:
-            state = files.open("once", footprint)
+            state = files.open("once", footprint, None)
         except DamagedError:
             mended = origin.mend(head.announced, manifest)
             if mended is None:
                 raise
-            state = mended.open("once", footprint)
+            state = mended.open("once", footprint, None)
         return cls(head, version, Parent(manifest, state))

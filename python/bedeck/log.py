@@ -120,6 +120,13 @@ class Log:
             f"{what} of {self._objects.place} does not hold what its name says (file {place}): {RECOVER}"
         )
 
+    def expect(self, number: int) -> Entry:
+        """Entry ``number``, which has to be there because a later one is: DamagedError where it is missing."""
+        try:
+            return self.entry(number)
+        except NotFoundError:
+            raise self._missing(number) from None
+
     def head(self) -> Entry | None:
         """The newest entry, `None` where there is none: two cheap requests where nothing changed since the last call.
 

@@ -71,6 +71,9 @@ class Footprint:
         self.what = what
         self.files = files
         self._told = False
+
+    def count(self) -> None:
+        """Have others count them too: they are open, as long as this lives."""
         self._open[id(self)] = self
 
     @property

@@ -11,11 +11,11 @@ from typing import Final, NoReturn, Protocol
 
 from bedeck.errors import DamagedError, FormatError, NotFoundError, SelectionError, StoreError
 from bedeck.log import Entry, Ref
+from bedeck.manifest import blobs_of
 from bedeck.memory import Footprint, MemoryWarning, warn
 from bedeck.origin import Origin
 from bedeck.state import Choice, State, Verify
 from bedeck.status import Event, Journal
-from bedeck.store import blobs_of
 
 __all__ = ["MOST_POLLS", "Refresher"]
 
@@ -137,7 +137,7 @@ class Refresher:
                 raise
             state, entry = found
             self.journal.failed(str(error))
-            log.warning("beginning with version %d of %s: %s", state.version, self.origin.place, error)
+            log.warning("beginning with version %d of %s: %s", state.version, self.origin.place, str(error))
         else:
             self._settle(entry)
         self.journal.served(entry)
@@ -185,7 +185,8 @@ class Refresher:
             self._failed = ref
             self._rested = time.monotonic() + self._poll * min(2**self._tries, MOST_POLLS)
         self.journal.failed(str(error), version if refused else None)
-        log.warning("still version %d of %s: %s", old.version, self.origin.place, error)
+        # Its text only: whoever keeps the record would keep the version mapped.
+        log.warning("still version %d of %s: %s", old.version, self.origin.place, str(error))
         event = Event("refused" if refused else "failed", old.version, version, str(error), seconds)
         return event, None if isinstance(error, MisfitError) else error
 
@@ -224,12 +225,12 @@ class Refresher:
             self._refuse(ref, f"{text}. Still version {before.version}; overcommit=True takes it all the same")
         files = self.origin.bring(ref, manifest)
         try:
-            return files.open(self._verify, footprint)
+            return files.open(self._verify, footprint, before)
         except DamagedError:
             mended = self.origin.mend(ref, manifest)
             if mended is None:
                 raise
-            return mended.open(self._verify, footprint)
+            return mended.open(self._verify, footprint, before)
 
     def _refuse(self, ref: Ref, text: str) -> NoReturn:
         if ref != self._failed:
@@ -260,7 +261,7 @@ class Refresher:
         try:
             self.origin.settle(entry)
         except StoreError as error:
-            log.warning("cannot keep version %d of %s: %s", entry.served.version, self.origin.place, error)
+            log.warning("cannot keep version %d of %s: %s", entry.served.version, self.origin.place, str(error))
         else:
             self._settled = entry.number
 

@@ -1,7 +1,7 @@
 """One version, open: its files mapped, and the selections compiled against it."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,22 +37,29 @@ class Files:
     manifest: Mapping[str, Any]
     hold: Hold | None = None
 
-    def open(self, verify: Verify, footprint: Footprint) -> "State":
-        """Verify those that are not known to be whole, and map all. Raises `DamagedError`, `FormatError`."""
+    def open(self, verify: Verify, footprint: Footprint, before: "State | None") -> "State":
+        """Verify those that are not known to be whole, and map all. Raises `DamagedError`, `FormatError`.
+
+        What ``before`` has open, the same base under another overlay, is taken from there, as it is.
+        """
         if not isinstance(self.manifest.get("namespace"), str):
             raise DamagedError(f"manifest {self.ref.manifest} of {self.place} names no namespace: build again")
-        types = [{"name": name, **of} for name, of in self.manifest["types"].items()]
-        with verified.turn() if self._stale(verify) else nullcontext():
-            stale = self._stale(verify)
-            before = {path: verified.name_of(path, content) for path, content in stale.items()}
-            core = Version.open(self.folder / "blobs", json.dumps(types), [path.name for path in stale], cores(), None)
+        types = self.manifest["types"].items()
+        entries = json.dumps([{"name": name, **of} for name, of in types])
+        had = list(described(before.files.manifest)) if before and before.files.folder == self.folder else []
+        with verified.turn() if self._stale(verify, had) else nullcontext():
+            stale = self._stale(verify, had)
+            marks = {path: verified.name_of(path, content) for path, content in stale.items()}
+            names = [path.name for path in stale]
+            core = Version.open(self.folder / "blobs", entries, names, cores(), before.core if before else None)
             for path, content in stale.items():
-                verified.mark(path, content, before[path])
+                verified.mark(path, content, marks[path])
         return State(self, footprint, core)
 
-    def _stale(self, verify: Verify) -> dict[Path, str]:
-        """The blobs that are to be verified, and their hashes."""
-        blobs = {self.folder / "blobs" / blob["name"]: blob["hash"] for blob in described(self.manifest)}
+    def _stale(self, verify: Verify, had: Container[Mapping[str, Any]]) -> dict[Path, str]:
+        """The blobs that are to be verified, and their hashes: not those that are open already."""
+        new = (blob for blob in described(self.manifest) if blob not in had)
+        blobs = {self.folder / "blobs" / blob["name"]: blob["hash"] for blob in new}
         return {path: of for path, of in blobs.items() if verify == "always" or not verified.is_marked(path, of)}
 
 
@@ -60,6 +67,7 @@ class State:
     """One version, open, and the selections compiled against it."""
 
     def __init__(self, files: Files, footprint: Footprint, core: Version) -> None:
+        footprint.count()
         self.files = files
         self.footprint = footprint
         self.version = files.ref.version

@@ -174,7 +174,7 @@ class Store:
     def highest(self, on: Entry | None) -> int:
         """The highest version that was announced up to the entry ``on``, 0 where there is none: the next is higher."""
         while on and on.kind != "announce":
-            on = self.entry(on.number - 1) if on.number > 1 else None
+            on = self.log.expect(on.number - 1) if on.number > 1 else None
         return on.announced.version if on else 0
 
     def pin(self, version: int, reason: str) -> Entry:
@@ -296,7 +296,7 @@ class Store:
         first, last = (entry.number if entry else 0 for entry in (on, head))
         if last < first:
             raise DamagedError(f"log entry {first} of {self.place} is gone: {RECOVER}")
-        if {self.entry(number).kind for number in range(first + 1, last + 1)} & {"announce", "rollback"}:
+        if {self.log.expect(number).kind for number in range(first + 1, last + 1)} & {"announce", "rollback"}:
             raise BusyError(f"another build has announced a version in {self.place} since this one began: build again")
         return head
 
@@ -326,7 +326,13 @@ class Store:
             head = self.newest()
             if head is None:
                 raise NotFoundError(f"nothing is announced in {self.place} yet")
-            if entry := self.log.append(head, kind, *change(head), {"reason": reason}):
+            try:
+                announced, pinned = change(head)
+            except DamagedError:
+                if self.newest() == head:
+                    raise
+                continue  # what was looked at may have been dropped meanwhile
+            if entry := self.log.append(head, kind, announced, pinned, {"reason": reason}):
                 return entry
 
 

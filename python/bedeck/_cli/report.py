@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bedeck
+from bedeck._cli.facts import Facts
 from bedeck._cli.terminal import counted, heading, human, pairs, safe, table
 from bedeck.memory import processes_of
 from bedeck.store import LocalStore
@@ -26,8 +27,6 @@ __all__ = [
 
 OF_A_PROCESS = ("mapped", "pss", "shared", "private", "huge", "locked")
 SMALL = 10_000  # records; below, costs that do not grow with a store are most of what it takes
-
-Facts = dict[str, Any]
 
 
 def built(build: bedeck.Build, store: Path) -> Facts:

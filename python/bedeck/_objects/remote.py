@@ -36,7 +36,6 @@ URL: Final = re.compile(r"(s3|gs|az)://[^/?#@]+(/[^/?#]+)*")
 PART: Final = 8 << 20  # bytes of a part of an upload; more where there would be too many
 MOST_PARTS: Final = 5_000  # the services take 10,000 and more
 LISTED: Final = 1_000
-CLIENT: Final = {"connect_timeout": "5s", "timeout": "60s"}
 RETRY: Final = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 
 
@@ -55,7 +54,6 @@ class RemoteObjects:
         if not URL.fullmatch(url.rstrip("/")):
             raise StoreError(f"{url}: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix is expected")
         self._url = url.rstrip("/")
-        options["client_options"] = {**CLIENT, **options.get("client_options", {})}
         options["retry_config"] = {**RETRY, **options.get("retry_config", {})}
         try:
             self._client: Client = from_url(self._url, **options)  # type: ignore[assignment] # by the URL
@@ -69,6 +67,11 @@ class RemoteObjects:
     def place(self) -> str:
         """The URL, without a slash at its end."""
         return self._url
+
+    @property
+    def usable(self) -> bool:
+        """Whether no process that this one was forked from has asked for anything."""
+        return RemoteObjects._asking in {None, os.getpid()}
 
     def get(self, name: str) -> bytes:
         """All bytes of an object, which has to be below a GiB: `DamagedError`."""
@@ -149,10 +152,10 @@ class RemoteObjects:
 
     @contextmanager
     def _asked(self, doing: str, name: str) -> Iterator[None]:
-        asking = RemoteObjects._asking = RemoteObjects._asking or os.getpid()
-        if asking != os.getpid():
+        if not self.usable:
             why = "this process was forked from one that used stores at URLs; open them after the fork, or spawn it"
             raise StoreError(f"cannot {doing} {name} of {self._url}: {why}")
+        RemoteObjects._asking = os.getpid()
         try:
             yield
         except StoreError:
