@@ -169,7 +169,7 @@ class Work:
         """Note how far a stage of a type has come: what a builder reports."""
         stages = self._stages[name]
         stages.update(dict.fromkeys(takewhile(lambda before: before != stage, WORK), 1.0))
-        stages[stage] = done / of if of else 1.0
+        stages[stage] = max(stages[stage], done / of if of else 0.0)
         if self._tell is not None:
             work = sum(rows * self._done(name) for name, rows in self._rows.items())
             self._tell(int(work), sum(self._rows.values()) * sum(WORK.values()))

@@ -73,7 +73,7 @@ class Producer:
         self.store = LocalStore(found.path.absolute()) if isinstance(found, LocalStore) else found
         self._schema, self._base, self._place = declared(schema)
         self._validators = _validators(self._schema, validators or {})
-        self._keep = None if keep is None else at_least(1, "keep", keep, "to remove none")
+        self._keep = None if keep is None else at_least(1, "keep", keep, "all")
         if not 0 <= compact_share <= 1:
             raise ValueError(f"compact_share={compact_share}: a share from 0 to 1 is expected")
         self._share = compact_share
