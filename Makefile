@@ -15,7 +15,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test servers check bench bench-full lock need-python need-cargo
+.PHONY: help venv build demo test servers check bench bench-full bench-refresh lock need-python need-cargo
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -49,6 +49,9 @@ bench: need-cargo $(CORE) $(RIVALS) ## Measure bedeck against its rivals on this
 
 bench-full: need-cargo $(CORE) $(RIVALS) ## The same at 1, 5 and 100 million tracks: 24 GB of memory, 40 GB of disk, an hour or more
 	$(BIN)/python -m benchmarks --tracks 1000000,5000000,100000000 --discard
+
+bench-refresh: need-cargo $(CORE) ## Measure a catalogue of 10 million tracks that changes while it is served: 10 minutes or more
+	$(BIN)/python -m benchmarks --refresh 10000000
 
 lock: need-python ## Write requirements-dev.lock and requirements-bench.lock anew from pyproject.toml, with the newest versions
 	$(PYTHON) -m venv .venv/lock

@@ -3,7 +3,9 @@
 import errno
 import json
 import resource
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,16 +45,13 @@ def memory_of(core: Version) -> dict[str, Any]:
     """What ``Catalogue.memory`` tells."""
     files = core.residency()
     mapped = _smaps.own([(address, length) for _, address, length, _ in files])
-    types = {
-        name: {"bytes": length, "resident": resident, **of, **_spent(core, name)}
-        for (name, _, length, resident), of in zip(files, mapped, strict=True)
-    }
+    of_types: dict[str, list[dict[str, Any]]] = {}
+    for (name, _, length, resident), of in zip(files, mapped, strict=True):
+        of_types.setdefault(name, []).append({"bytes": length, "resident": resident, **of})
+    types = {name: {**_together(of), **_spent(core, name)} for name, of in of_types.items()}
     limit = memory_limit()
-    told = [of["resident"] for of in types.values()]
     return {
-        "bytes": core.size(),
-        "resident": None if None in told else sum(told),
-        **_smaps.added(list(types.values())),
+        **_together(list(types.values())),
         "limit": limit and {"bytes": limit.bytes, "by": limit.by},
         "types": types,
     }
@@ -72,6 +71,9 @@ class Footprint:
         self.what = what
         self.files = files
         self._told = False
+
+    def count(self) -> None:
+        """Have others count them too: they are open, as long as this lives."""
         self._open[id(self)] = self
 
     @property
@@ -79,15 +81,15 @@ class Footprint:
         """Bytes of all files."""
         return sum(self.files.values())
 
-    def tell_misfit(self, level: int) -> None:
-        """Warn, once, at the line `level` calls up, where the files do not fit the memory that this process may use."""
-        if not self._told and (text := self._misfit()):
+    def tell_misfit(self) -> None:
+        """Warn, once, where the files do not fit the memory that this process may use."""
+        if not self._told and (text := self.misfit()):
             self._told = True
-            warn(text, level + 1)
+            warn(text)
 
     def unlockable(self) -> str | None:
         """Why it is not even tried to lock them: the system would end processes to make room."""
-        text = self._misfit()
+        text = self.misfit()
         return text and f"{self.what} is not locked in memory. {text}"
 
     def refused_lock(self, number: int) -> str:
@@ -103,7 +105,8 @@ class Footprint:
             )
         return f"{self.what} is not locked in memory: {why}. It is warm, and pages may be evicted; {MORE}"
 
-    def _misfit(self) -> str | None:
+    def misfit(self) -> str | None:
+        """Why the files, with those of other versions that are open and the process itself, do not fit; else `None`."""
         limit = memory_limit()
         opened = [other.files for reference in self._open.valuerefs() if (other := reference())]
         others = {name: size for files in opened for name, size in files.items() if name not in self.files}
@@ -120,21 +123,39 @@ class Footprint:
         )
 
 
-def warn(text: str, level: int) -> None:
-    """Warn of it, at the line that called `level` functions up."""
-    warnings.warn(text, MemoryWarning, stacklevel=level + 1)
+def warn(text: str) -> None:
+    """Warn of it, at the line that called into this package."""
+    level, frame = 2, sys._getframe(1)  # noqa: SLF001 - warnings count by frames too
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, MemoryWarning, stacklevel=level)
+
+
+def _together(files: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same of several files, or types."""
+    resident = [of["resident"] for of in files]
+    return {
+        "bytes": sum(of["bytes"] for of in files),
+        "resident": None if None in resident else sum(resident),
+        **_smaps.added(files),
+    }
 
 
 def _spent(core: Version, name: str) -> dict[str, Any]:
-    """What the bytes of a type's file are for."""
-    directory = json.loads(core.directory(name))
-    sections = {section: of["length"] for section, of in directory["sections"].items()}
-    records = directory["records"]
+    """What the bytes of a type's files are for."""
+    directories = json.loads(core.directories(name))
+    fields: Counter[str] = Counter()
+    sections: Counter[str] = Counter()
+    for directory in directories:
+        fields.update({field["name"]: field["bytes"] for field in directory["fields"]})
+        sections.update({section: of["length"] for section, of in directory["sections"].items()})
+    base = directories[0]
+    records = base["records"]
     return {
-        "fields": {field["name"]: field["bytes"] for field in directory["fields"]},
-        "sections": sections,
-        "index_bits_per_key": 8 * sections["pilots"] / records if records else None,
-        "holes": directory["index"]["parts"] * directory["index"]["slots"] - records,
+        "fields": dict(fields),
+        "sections": dict(sections),
+        "index_bits_per_key": 8 * base["sections"]["pilots"]["length"] / records if records else None,
+        "holes": base["index"]["parts"] * base["index"]["slots"] - records,
     }
 
 

@@ -38,7 +38,7 @@ from bedeck.errors import DamagedError, FormatError, NotFoundError, SelectionErr
 
 __all__ = ["Record", "Store", "Table", "open"]
 
-FORMAT = 0
+FORMAT = 1
 KINDS = ("announce", "rollback", "pin", "unpin", "collect")
 MAGIC = b"\x89BEDECK\n"
 SECTIONS = ("prelude", "pilots", "records", "heap", "values", "locator", "directory")

@@ -118,9 +118,13 @@ class Store:
 
         Raises DamagedError, naming the blob, or the type for which none is named.
         """
-        return {name: self._measured(name, size) for name, size in self._named(manifest)}
+        return {name: self._measured(name, size) for name, size in self.named(manifest)}
 
     # Changing what is announced
+
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where it cannot be, or cannot announce safely."""
+        self._check_once()
 
     @contextmanager
     def hold(self) -> Iterator[Path]:
@@ -154,7 +158,7 @@ class Store:
         if manifest["version"] <= self.highest(on):
             raise ValueError(f"version {manifest['version']} is not higher than those announced in {self.place}")
         self._check_once()
-        named = self._named(manifest)
+        named = self.named(manifest)
         data = canonical(manifest) + b"\n"
         ref = Ref(manifest["version"], blake3(data))
         self._unchanged(on)
@@ -270,7 +274,8 @@ class Store:
         self.measure(self.manifest(ref))
         return ref
 
-    def _named(self, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
+    def named(self, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
+        """Name and bytes of each blob that ``manifest`` names. Raises DamagedError where one is not named properly."""
         try:
             return list(blobs_of(manifest))
         except DamagedError as error:
@@ -365,14 +370,13 @@ class LocalStore(Store):
         Makes the store where there is none, and clears what a killed build left. Raises BusyError at once where another
         build holds it, and StoreError where `path` is a folder of something else. The hold ends with the process.
         """
+        self.prepare()
         with telling(f"prepare the store {self.path}"):
-            self._make()
             lock = os.open(self.path / "tmp" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             self._lock(lock)
             folder = self.path / "tmp" / "build"
             with telling(f"prepare the store {self.path}"):
-                self.objects.sweep()
                 if folder.exists():
                     shutil.rmtree(folder)
                 folder.mkdir()
@@ -385,6 +389,12 @@ class LocalStore(Store):
                 fcntl.flock(lock, fcntl.LOCK_UN)
         finally:
             os.close(lock)
+
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where `path` is a folder of something else."""
+        with telling(f"prepare the store {self.path}"):
+            self._make()
+            self.objects.sweep()
 
     def _check_once(self) -> None:
         """Nothing: a link never replaces a file."""

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::directory::{Directory, FORMAT, Field, MAGIC, PRELUDE, RECORDS_PADDING, SECTIONS, Table, Var};
+use crate::changes::Changes;
+use crate::directory::{Directory, FORMAT, Field, Kind, MAGIC, OLDEST, PRELUDE, RECORDS_PADDING, SECTIONS, Table, Var};
 use crate::error::{Error, Result};
 use crate::locator::{self, Span};
 use crate::map::Map;
@@ -19,6 +20,9 @@ pub struct Blob {
     records: Range<usize>,
     heap: Range<usize>,
     values: Range<usize>,
+    changes: Range<usize>,
+    places: Range<usize>,
+    inserted: Range<usize>,
     vars: Vec<Var>,
     columns: Vec<Field>,
 }
@@ -49,6 +53,11 @@ impl Blob {
                 "section prelude: format {format}, but this bedeck reads up to format {FORMAT}; upgrade bedeck"
             )));
         }
+        if format < OLDEST {
+            return Err(Error::Format(format!(
+                "section prelude: format {format}, which was never released, and this bedeck reads format {OLDEST} and later: build again"
+            )));
+        }
         let json = (u64_at(&map, 16).zip(u64_at(&map, 24)))
             .and_then(|(offset, length)| {
                 map.get(usize::try_from(offset).ok()?..usize::try_from(offset.checked_add(length)?).ok()?)
@@ -65,25 +74,42 @@ impl Blob {
                 None => Err(Error::Damaged(format!("section {name}: lies outside the file"))),
             }
         };
-        let [pilots, records, heap, values, locator] = SECTIONS.map(section);
+        let [pilots, records, heap, values, locator, changes, places, inserted] = SECTIONS.map(section);
         let (pilots, records, heap, values, locator) = (pilots?, records?, heap?, values?, locator?);
-        let shape = &directory.index;
-        let lines = shape.total_slots().div_ceil(locator::ends_per_line(directory.locator.width));
-        if Some(pilots.len() as u64) != shape.parts.checked_mul(shape.buckets) {
+        let (changes, places, inserted) = (changes?, places?, inserted?);
+        let (shape, kind) = (&directory.index, directory.kind);
+        let buckets = if kind == Kind::Group { Some(0) } else { shape.parts.checked_mul(shape.buckets) };
+        if Some(pilots.len() as u64) != buckets {
             return Err(Error::Damaged("section pilots: its length does not fit the index".into()));
         }
+        let lines = match directory.locator.width {
+            0 => 0,
+            width => shape.total_slots().div_ceil(locator::ends_per_line(width)),
+        };
         if locator.len() as u64 != lines * locator::LINE as u64 {
             return Err(Error::Damaged("section locator: its length does not fit the slots".into()));
         }
-        if (records.len() as u64) < RECORDS_PADDING {
-            return Err(Error::Damaged("section records: shorter than its padding".into()));
+        let least = match directory.locator.width {
+            0 => shape.total_slots() * u64::from(directory.record.fixed),
+            _ => 0,
+        };
+        if (records.len() as u64) < least.saturating_add(RECORDS_PADDING) {
+            return Err(Error::Damaged("section records: shorter than its records and its padding".into()));
+        }
+        let overlaid = changes.len() + places.len() + inserted.len();
+        if (kind != Kind::Overlay && overlaid > 0)
+            || !places.len().is_multiple_of(4)
+            || !inserted.len().is_multiple_of(4)
+        {
+            return Err(Error::Damaged("sections changes, places, inserted: not those of a blob of its kind".into()));
         }
         let mut vars: Vec<Var> = directory.record.key.iter().copied().collect();
         vars.extend(directory.fields.iter().flat_map(Field::vars));
         vars.sort_unstable_by_key(|var| var.order);
         let printed = directory.fields.iter().filter_map(Field::as_printed);
         let columns = directory.fields.iter().cloned().chain(printed).collect();
-        let blob = Self { map, directory, pilots, locator, records, heap, values, vars, columns };
+        let blob =
+            Self { map, directory, pilots, locator, records, heap, values, changes, places, inserted, vars, columns };
         for field in &blob.directory.fields {
             for table in field.values.iter().chain(&field.dangling) {
                 blob.check_table(field, table)?;
@@ -139,6 +165,12 @@ impl Blob {
         &self.map[self.values.clone()]
     }
 
+    /// What an overlay changes of its base; of any other blob, nothing.
+    #[inline(always)]
+    pub fn changes(&self) -> Changes<'_> {
+        Changes::new(&self.map[self.changes.clone()], &self.map[self.places.clone()], &self.map[self.inserted.clone()])
+    }
+
     /// The var values of a record, in order.
     pub fn vars(&self) -> &[Var] {
         &self.vars
@@ -153,7 +185,12 @@ impl Blob {
     /// Where the record with this ordinal lies.
     #[inline(always)]
     pub fn span(&self, ordinal: u32) -> Span {
-        locator::read(self.locator(), self.directory.locator.width, ordinal)
+        let width = self.directory.locator.width;
+        if width == 0 {
+            let length = self.directory.record.fixed;
+            return Span { offset: u64::from(ordinal) * u64::from(length), length, ordinal };
+        }
+        locator::read(self.locator(), width, ordinal)
     }
 
     /// The record at `span`; an error where the span does not lie in the section, or is too short for the fixed part.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::gather::{Frame, Links, Named};
 use crate::key::{KeyKind, print_base62, print_uuid};
 use crate::record::Value;
-use crate::selection::{From, Node, Output};
+use crate::selection::{From, Node, Output, Source};
 use crate::text::unescape;
 use crate::types::{FieldType, Scalar, Unit};
 use crate::version::Version;
@@ -70,14 +70,16 @@ fn field_type(field_type: &FieldType) -> DataType {
 }
 
 fn output_type(version: &Version, node: &Node, output: &Output) -> DataType {
-    let directory = version.types[node.type_place].blob.directory();
+    let of_type = &version.types[node.type_place];
+    let key = |place: usize| key_type(&version.types[place].layers.base.directory().key);
     let (child, item) = match output.from {
-        From::Key => return key_type(&directory.key),
-        From::Field(i) => return field_type(&version.types[node.type_place].blob.columns()[i].field_type),
-        From::Keys(child) => {
-            let target = version.types[node.children[child].node.type_place].blob.directory();
-            (child, key_type(&target.key))
+        From::Key => return key(node.type_place),
+        From::Field(i) => return field_type(&of_type.fields[i].field_type),
+        From::Printed(i) => {
+            let list = of_type.fields[i].field_type.list;
+            return if list { list_of(DataType::Utf8) } else { DataType::Utf8 };
         }
+        From::Keys(child) => (child, key(node.children[child].node.type_place)),
         From::Through(child) => (child, DataType::Struct(fields(version, &node.children[child].node))),
     };
     if node.children[child].list { list_of(item) } else { item }
@@ -304,19 +306,24 @@ fn push(version: &Version, node: &Node, frame: &Frame, i: usize, columns: &mut [
         columns.iter_mut().for_each(Column::null);
         return Ok(());
     }
-    let blob = &version.types[node.type_place].blob;
-    let record = blob.record(span)?;
-    let directory = blob.directory();
-    for (output, column) in node.outputs.iter().zip(columns) {
-        match output.from {
-            From::Key => column.key(&directory.key, record.key()?)?,
-            From::Field(field) => column.value(record.value(&blob.columns()[field])?)?,
-            From::Keys(child) | From::Through(child) => {
+    let layers = &version.types[node.type_place].layers;
+    let record = layers.record(span)?;
+    let of_layer = layers.blob(span.layer()).columns();
+    for (step, column) in node.steps_of(span).iter().zip(columns) {
+        match step.source {
+            Source::Key => column.key(&layers.base.directory().key, record.key()?)?,
+            Source::Field(field) => column.value(record.value(&of_layer[field])?)?,
+            Source::Aside(group, field) => {
+                let field = &layers.groups[group].columns()[field];
+                column.value(layers.aside(group, span.ordinal)?.value(field)?)?;
+            }
+            Source::Nothing => column.null(),
+            Source::Keys(child) | Source::Through(child) => {
                 let Some(places) = frame.links[child].of(i) else {
                     column.null();
                     continue;
                 };
-                let through = output.from == From::Through(child);
+                let through = step.source == Source::Through(child);
                 let each = |column: &mut Column, at: usize| match through {
                     true => push_struct(version, &node.children[child].node, &frame.links[child].frame, at, column),
                     false => push_key(version, node, child, &frame.links[child], at, column),

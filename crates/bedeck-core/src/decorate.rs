@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::blob::Blob;
 use crate::error::Error;
 use crate::gather::Frame;
 use crate::json::{Page, write_record};
+use crate::layers::Layers;
 use crate::lookup::{BATCH, Keys};
 use crate::selection::Node;
 use crate::sink::Sink;
@@ -48,9 +48,9 @@ pub fn decorate<E: From<Stop>>(
     deadline: Option<Instant>,
     mut each: impl FnMut(usize, &Frame) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    let blob = &version.types[node.type_place].blob;
+    let layers = &version.types[node.type_place].layers;
     let mut frame = SCRATCH.take();
-    let done = slices(version, node, blob, keys, missing, deadline, &mut frame, &mut each);
+    let done = slices(version, node, layers, keys, missing, deadline, &mut frame, &mut each);
     if frame.capacity() <= KEPT {
         SCRATCH.set(frame);
     }
@@ -69,7 +69,7 @@ thread_local! {
 fn slices<E: From<Stop>>(
     version: &Version,
     node: &Node,
-    blob: &Blob,
+    layers: &Layers,
     keys: &Keys<'_>,
     missing: Missing,
     deadline: Option<Instant>,
@@ -81,7 +81,8 @@ fn slices<E: From<Stop>>(
             return Err(Stop::Failed(Error::Deadline).into());
         }
         frame.spans.clear();
-        keys.find(blob, start..(start + BATCH).min(keys.len()), &mut frame.spans).map_err(Stop::Failed)?;
+        let range = start..(start + BATCH).min(keys.len());
+        keys.find(layers, range, !node.outputs.is_empty(), &mut frame.spans).map_err(Stop::Failed)?;
         match missing {
             Missing::Null => {}
             Missing::Drop => frame.spans.retain(|span| !span.is_missing()),

@@ -19,6 +19,39 @@ pub struct Values {
     pub by_code: Vec<Box<[u8]>>,
     /// Whether the field has no others.
     pub all: bool,
+    /// Bytes that further ones may take.
+    room: usize,
+    /// The codes, once there are further ones.
+    codes: FxHashMap<Box<[u8]>, u32>,
+}
+
+impl Values {
+    /// Those of one field of so many, of which no row was read.
+    pub fn among(fields: usize) -> Self {
+        Dictionary::among(fields).finish()
+    }
+
+    /// The code of a value of a further row; `None` once there are too many.
+    pub fn code(&mut self, value: &[u8]) -> Option<u32> {
+        if !self.all {
+            return None;
+        }
+        if self.codes.len() < self.by_code.len() {
+            self.codes = self.by_code.iter().cloned().zip(0..).collect();
+        }
+        if let Some(code) = self.codes.get(value) {
+            return Some(*code);
+        }
+        if self.by_code.len() == MOST_VALUES || value.len() + OVERHEAD > self.room {
+            self.all = false;
+            return None;
+        }
+        let code = self.by_code.len() as u32;
+        self.room -= value.len() + OVERHEAD;
+        self.codes.insert(value.into(), code);
+        self.by_code.push(value.into());
+        Some(code)
+    }
 }
 
 /// The values of one field while rows are read, shared by all threads.
@@ -80,7 +113,8 @@ impl Dictionary {
         for (value, code) in codes.places {
             values[code as usize] = value;
         }
-        Values { by_code: values, all: !self.full.into_inner() }
+        let room = self.most_bytes - codes.bytes;
+        Values { by_code: values, all: !self.full.into_inner(), room, codes: FxHashMap::default() }
     }
 }
 
@@ -96,8 +130,23 @@ mod tests {
         }
         assert_eq!(dictionary.code(&7u32.to_le_bytes(), &mut FxHashMap::default()), Some(7));
         assert_eq!(dictionary.code(b"one more", &mut known), None);
-        let Values { by_code, all } = dictionary.finish();
+        let Values { by_code, all, .. } = dictionary.finish();
         assert!(!all && by_code[300] == 300u32.to_le_bytes().into());
+    }
+
+    #[test]
+    fn further_values_have_codes_until_there_are_too_many() {
+        let (dictionary, mut known) = (Dictionary::among(1), FxHashMap::default());
+        assert_eq!(dictionary.code(b"one", &mut known), Some(0));
+        let mut values = dictionary.finish();
+        assert_eq!((values.code(b"two"), values.code(b"one"), values.code(b"two")), (Some(1), Some(0), Some(1)));
+        for i in 2..MOST_VALUES as u32 {
+            assert_eq!(values.code(&i.to_le_bytes()), Some(i));
+        }
+        assert!(values.all && values.code(b"one more").is_none() && !values.all);
+        assert_eq!((values.by_code[1].as_ref(), values.code(b"two")), (&b"two"[..], None));
+        let mut values = Values::among(2);
+        assert!(values.code(&vec![0; MOST_BYTES]).is_none() && !values.all);
     }
 
     #[test]

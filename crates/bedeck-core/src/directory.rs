@@ -11,13 +11,27 @@ use crate::types::{FieldType, Scalar};
 /// The first eight bytes of a blob.
 pub const MAGIC: [u8; 8] = *b"\x89BEDECK\n";
 /// The version of the format that is written here, and the newest that is read.
-pub const FORMAT: u32 = 0;
+pub const FORMAT: u32 = 1;
+/// The oldest that is read: format 0 was never released.
+pub const OLDEST: u32 = 1;
 /// The length of the prelude.
 pub const PRELUDE: usize = 64;
 /// Zero bytes after the last record, so that a number in it can be read as eight bytes.
 pub const RECORDS_PADDING: u64 = 64;
-/// The sections a directory lists, in file order; `prelude` comes before them, `directory` after.
-pub const SECTIONS: [&str; 5] = ["pilots", "records", "heap", "values", "locator"];
+/// The sections a directory lists, in file order; `prelude` comes before them, `directory` after. The last three are an overlay's.
+pub const SECTIONS: [&str; 8] = ["pilots", "records", "heap", "values", "locator", "changes", "places", "inserted"];
+
+/// What a blob is to its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// All records of a state.
+    Base,
+    /// A few fields of all records of a base, by slot, without keys.
+    Group,
+    /// The records that are not as the base has them: replaced, inserted or deleted since.
+    Overlay,
+}
 
 /// A range of bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +98,7 @@ impl Shape {
     }
 }
 
-/// The width of the ends in the locator's lines: 2 or 4 bytes.
+/// The width of the ends in the locator's lines: 2 or 4 bytes; 0 in a group whose records are all of one length, and need no lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocatorSpec {
     /// Bytes of an end.
@@ -151,6 +165,9 @@ pub struct Table {
 pub struct Target {
     /// The name under which it is selected.
     pub name: String,
+    /// Other names that it is selected by; a manifest has them, a blob none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// The type it points into.
     #[serde(rename = "type")]
     pub type_name: String,
@@ -225,6 +242,11 @@ pub struct Directory {
     /// The type's name.
     #[serde(rename = "type")]
     pub type_name: String,
+    /// What it is to its type.
+    pub kind: Kind,
+    /// The hash of the base that a group or an overlay lies over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// Records.
     pub records: u64,
     /// The epoch its ordinals, and the ordinals it refers to, belong to.
@@ -269,6 +291,11 @@ impl<'de> Deserialize<'de> for Base {
 }
 
 impl Directory {
+    /// The place of the field with this number.
+    pub fn place_of(&self, id: u32) -> Option<usize> {
+        self.fields.iter().position(|field| field.id == id)
+    }
+
     /// Checks that what the directory says can be read without further checks on each record: every place lies in the fixed part.
     pub fn check(&self) -> Result<()> {
         let wrong = |what: &str| Err(Error::Damaged(format!("section directory: {what}")));
@@ -284,15 +311,19 @@ impl Directory {
         if total.is_none_or(|slots| self.records > slots) {
             return wrong("records: more than there are slots");
         }
-        if self.key.width != self.key.kind.width() || (self.key.width == 0) != self.record.key.is_some() {
+        let is_group = self.kind == Kind::Group;
+        if self.base.is_some() != (self.kind != Kind::Base) {
+            return wrong("base: a group and an overlay lie over one, and no other blob does");
+        }
+        if self.key.width != self.key.kind.width() || (self.key.width == 0 && !is_group) != self.record.key.is_some() {
             return wrong("key: width and place do not fit its kind");
         }
-        if !matches!(self.locator.width, 2 | 4) {
+        if !(matches!(self.locator.width, 2 | 4) || is_group && self.locator.width == 0) {
             return wrong("locator: width is neither 2 nor 4");
         }
         let fixed = u64::from(self.record.fixed) * 8;
-        if (self.key.width as u64) * 8 > fixed {
-            return wrong("record: fixed part is shorter than the key");
+        if fixed == 0 || !is_group && (self.key.width as u64) * 8 > fixed {
+            return wrong("record: fixed part is shorter than the key, or empty");
         }
         let fits = |offset: u32, bits: u8| {
             u64::from(offset) + u64::from(bits) <= fixed && (bits <= 56 || bits == 64 && offset.is_multiple_of(8))
@@ -303,6 +334,9 @@ impl Directory {
                 return wrong("a var value's length lies outside the fixed part");
             }
             orders.push(var.order);
+        }
+        if self.locator.width == 0 && !orders.is_empty() {
+            return wrong("locator: records with var values have no lines");
         }
         orders.sort_unstable();
         if orders.iter().enumerate().any(|(i, order)| i as u64 != u64::from(*order)) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::directory::{Field, Item, Var};
+use crate::directory::{Field, Item, Kind, Var};
 use crate::key::KeyKind;
 use crate::measure::{INLINE, Subject, print_keys};
 use crate::plan::Plan;
@@ -57,12 +57,17 @@ pub fn encode_segment(
         stored.clear();
         row.key.store(subject.table.index.key.kind, &mut stored);
         match &plan.record.key {
+            _ if plan.part.kind == Kind::Group => {}
             None => encoder.out.records[start..start + stored.len()].copy_from_slice(&stored),
             Some(var) => encoder.var(var).extend_from_slice(&stored),
         }
         let mut cursor = row.values;
         for &place in &by_id {
-            encoder.field(start, place, &mut cursor);
+            if plan.part.fields[place] {
+                encoder.field(start, place, &mut cursor);
+            } else {
+                encoder.skip(place, &mut cursor);
+            }
         }
         encoder.finish(start, &vars);
     }
@@ -86,20 +91,15 @@ impl Encoder<'_> {
     }
 
     fn put(&mut self, start: usize, offset: u32, bits: u8, number: u64) {
-        let at = start + offset as usize / 8;
-        let mut rest = u128::from(number) << (offset % 8);
-        for byte in &mut self.out.records[at..at + (offset as usize % 8 + usize::from(bits)).div_ceil(8)] {
-            *byte |= rest as u8;
-            rest >>= 8;
-        }
+        put(&mut self.out.records[start..], offset, bits, number);
     }
 
     fn field(&mut self, start: usize, place: usize, cursor: &mut Cursor<'_>) {
         let plan = self.plan;
         let field = &plan.fields[place];
         let scalar = &field.field_type.scalar;
-        if let Some(roster) = self.subject.rosters[place] {
-            self.references(start, place, roster.index().key.kind, cursor);
+        if let Some(target) = self.subject.targets[place] {
+            self.references(start, place, target.key().kind, cursor);
             return;
         }
         let Some((value, code)) = cursor.value(&field.field_type, &self.subject.dictionaries[place].by_code) else {
@@ -116,6 +116,25 @@ impl Encoder<'_> {
                 let base = field.bits.map_or(0, |b| b.base.0);
                 self.number(start, field, row::number(scalar, value).wrapping_sub(base));
             }
+        }
+    }
+
+    /// Passes over a field that another blob has.
+    fn skip(&mut self, place: usize, cursor: &mut Cursor<'_>) {
+        let field_type = &self.plan.fields[place].field_type;
+        let Some(target) = self.subject.targets[place] else {
+            cursor.value(field_type, &self.subject.dictionaries[place].by_code);
+            return;
+        };
+        let int = target.key().kind == KeyKind::Int;
+        if cursor.tag() == Tag::Null {
+            return;
+        }
+        if field_type.list {
+            cursor.keys(int, |key| _ = key.and_then(|_| self.ordinals.next()));
+        } else {
+            cursor.key(int);
+            self.ordinals.next();
         }
     }
 
@@ -185,6 +204,16 @@ impl Encoder<'_> {
             }
         }
         self.out.lengths.push((self.out.records.len() - start) as u32);
+    }
+}
+
+/// Puts a number into the packed bits of a record, which are zero there.
+pub fn put(record: &mut [u8], offset: u32, bits: u8, number: u64) {
+    let at = offset as usize / 8;
+    let mut rest = u128::from(number) << (offset % 8);
+    for byte in &mut record[at..at + (offset as usize % 8 + usize::from(bits)).div_ceil(8)] {
+        *byte |= rest as u8;
+        rest >>= 8;
     }
 }
 

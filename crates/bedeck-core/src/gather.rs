@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use crate::directory::KeySpec;
+use crate::directory::{Field, KeySpec};
 use crate::error::{Error, Result};
 use crate::key::KeyKind;
+use crate::layers::{Layer, prefetch_span};
 use crate::locator::{Span, line_of};
-use crate::lookup::prefetch_record;
 use crate::prefetch::prefetch;
-use crate::selection::Node;
-use crate::version::Version;
+use crate::selection::{Child, Node};
+use crate::version::{Place, Resolved, Type, Version, source};
 
 /// The records of one level of a selection, and those that its references lead to.
 #[derive(Debug, Default)]
@@ -34,16 +34,23 @@ pub struct Links {
 /// Records followed between two looks at the clock.
 const LOOK: usize = 256;
 
-/// The offset of a span that stands for a dangling key; its ordinal is the key's place in the field's table.
-const DANGLING: u64 = u64::MAX;
+/// The offset of a span that stands for a dangling key, plus the place among [`Type::sources`] of the blob whose table has it; its ordinal is the
+/// key's place in the table.
+const DANGLING: u64 = u64::MAX - 4096;
+/// The offset of a span whose record is to be found yet, by its ordinal.
+const PENDING: u64 = DANGLING - 1;
 
 impl Span {
-    /// The place in the table of dangling keys, for a reference whose key has no record.
+    /// The blob and the place in its table of dangling keys, for a reference whose key has no record.
     #[inline(always)]
-    pub fn dangling(&self) -> Option<u64> {
-        (self.length == 0 && self.offset == DANGLING).then_some(u64::from(self.ordinal))
+    pub fn dangling(&self) -> Option<(usize, u64)> {
+        let place = self.offset.wrapping_sub(DANGLING);
+        (self.length == 0 && place < MOST_SOURCES).then_some((place as usize, u64::from(self.ordinal)))
     }
 }
+
+/// Blobs that a type's fields can be read from.
+pub const MOST_SOURCES: u64 = 4000;
 
 /// The key that one place of a reference names.
 #[derive(Debug, Clone, Copy)]
@@ -67,17 +74,20 @@ impl Links {
         at: usize,
     ) -> Result<(&'a KeySpec, Named<'a>)> {
         let span = self.frame.spans[at];
-        let blob = &version.types[node.type_place].blob;
-        let target = &version.types[node.children[child].node.type_place].blob;
-        let spec = &target.directory().key;
-        let dangling = blob.directory().fields[node.children[child].field].dangling;
-        let named = match (span.dangling(), dangling) {
-            (Some(place), Some(table)) => match (spec.kind, blob.entry(table, place)?) {
+        let child = &node.children[child];
+        let target = &version.types[child.node.type_place].layers;
+        let spec = &target.base.directory().key;
+        let named = if let Some((source, place)) = span.dangling() {
+            match (spec.kind, version.types[node.type_place].dangling(source, child.field, place)?) {
                 (KeyKind::Int | KeyKind::Bytes, stored) => Named::Stored(stored),
                 (_, text) => Named::Text(text),
-            },
-            _ if span.is_missing() => Named::Nothing,
-            _ => Named::Stored(target.record(span)?.key()?),
+            }
+        } else if let Some(slot) = span.gone() {
+            Named::Stored(target.base.record(target.base.span(slot))?.key()?)
+        } else if span.is_missing() {
+            Named::Nothing
+        } else {
+            Named::Stored(target.record(span)?.key()?)
         };
         Ok((spec, named))
     }
@@ -99,12 +109,11 @@ impl Frame {
     /// any number: `deadline` is looked at on the way. Keeps its memory from call to call.
     pub fn follow(&mut self, version: &Version, node: &Node, deadline: Option<Instant>) -> Result<()> {
         let of_type = &version.types[node.type_place];
+        self.prefetch_asides(of_type, node, true);
         self.links.resize_with(node.children.len(), Links::default);
         for (child, links) in node.children.iter().zip(&mut self.links) {
-            let field = &of_type.blob.directory().fields[child.field];
-            let target = &version.types[child.node.type_place].blob;
-            let (locator, width) = (target.locator(), target.directory().locator.width);
-            let dangling = field.dangling.map_or(0, |table| table.count);
+            let sides = [Side::new(of_type, child, Layer::Base), Side::new(of_type, child, Layer::Overlay)];
+            let target = &version.types[child.node.type_place].layers;
             let spans = &mut links.frame.spans;
             spans.clear();
             links.present.clear();
@@ -114,18 +123,18 @@ impl Frame {
                 if i % LOOK == LOOK - 1 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     return Err(Error::Deadline);
                 }
-                let present = !parent.is_missing()
-                    && of_type.blob.record(*parent)?.codes(field, |code| {
-                        spans.push(match code {
-                            None => Span::MISSING,
-                            Some(code) if code < dangling => Span { offset: DANGLING, length: 0, ordinal: code as u32 },
-                            Some(code) => {
-                                let ordinal = u32::try_from(code - dangling).unwrap_or(u32::MAX);
-                                prefetch(locator, line_of(ordinal, width).0);
-                                Span { offset: 0, length: 1, ordinal }
-                            }
-                        });
-                    })?;
+                let present = !parent.is_missing() && {
+                    let side = &sides[parent.layer() as usize];
+                    side.codes(of_type, *parent, |code| {
+                        let span = side.span(code);
+                        if span.offset == PENDING {
+                            target.prefetch(span.ordinal);
+                        } else {
+                            target.prefetch_record(span);
+                        }
+                        spans.push(span);
+                    })?
+                };
                 if !present && !child.list {
                     spans.push(Span::MISSING);
                 }
@@ -133,21 +142,88 @@ impl Frame {
                 links.starts.push(spans.len() as u32);
             }
         }
+        self.prefetch_asides(of_type, node, false);
         for (child, links) in node.children.iter().zip(&mut self.links) {
-            let target = &version.types[child.node.type_place].blob;
-            for span in links.frame.spans.iter_mut().filter(|s| !s.is_missing()) {
-                *span = target.span(span.ordinal);
+            let target = &version.types[child.node.type_place].layers;
+            for span in links.frame.spans.iter_mut().filter(|span| span.offset == PENDING) {
+                *span = target.locate(span.ordinal);
                 if span.is_missing() {
-                    return Err(of_type.blob.damaged("records", "a reference leads to a hole"));
+                    if span.gone().is_some() {
+                        continue;
+                    }
+                    return Err(of_type.layers.base.damaged("records", "a reference leads to a hole"));
                 }
-                let fixed = target.directory().record.fixed;
-                let needed = if child.node.outputs.is_empty() { span.length.min(fixed) } else { span.length };
-                prefetch_record(target, Span { length: needed, ..*span });
+                if child.node.outputs.is_empty() { target.prefetch_key(*span) } else { target.prefetch_record(*span) }
             }
         }
         for (child, links) in node.children.iter().zip(&mut self.links) {
             links.frame.follow(version, &child.node, deadline)?;
         }
         Ok(())
+    }
+
+    /// Asks for what leads to the records' fields in groups, or then for these.
+    fn prefetch_asides(&self, of_type: &Type, node: &Node, first: bool) {
+        for blob in node.groups.iter().map(|group| &of_type.layers.groups[*group]) {
+            let width = blob.directory().locator.width;
+            for span in self.spans.iter().filter(|span| !span.is_missing() && span.layer() == Layer::Base) {
+                match (width, first) {
+                    (0, true) => prefetch(blob.records(), blob.span(span.ordinal).offset as usize),
+                    (0, false) => {}
+                    (_, true) => prefetch(blob.locator(), line_of(span.ordinal, width).0),
+                    (_, false) => prefetch_span(blob, blob.span(span.ordinal)),
+                }
+            }
+        }
+    }
+}
+
+/// How a reference is read from the records of one layer.
+struct Side<'a> {
+    place: Place,
+    source: usize,
+    field: Option<&'a Field>,
+    dangling: u64,
+    resolved: &'a Resolved,
+}
+
+impl<'a> Side<'a> {
+    fn new(of_type: &'a Type, child: &Child, layer: Layer) -> Self {
+        let place = child.places[layer as usize];
+        let field = match place {
+            Place::Record(at) => Some(&of_type.layers.blob(layer).directory().fields[at]),
+            Place::Aside(group, at) => Some(&of_type.layers.groups[group].directory().fields[at]),
+            Place::Nowhere => None,
+        };
+        let source = source(layer, place);
+        let dangling = field.and_then(|field| field.dangling).map_or(0, |table| table.count);
+        Self { place, source, field, dangling, resolved: &of_type.resolved[child.field][source] }
+    }
+
+    /// Tells `each` the codes of the record at `parent`; false where the field is null.
+    #[inline(always)]
+    fn codes(&self, of_type: &Type, parent: Span, each: impl FnMut(Option<u64>)) -> Result<bool> {
+        match (self.place, self.field) {
+            (Place::Record(_), Some(field)) => of_type.layers.record(parent)?.codes(field, each),
+            (Place::Aside(group, _), Some(field)) => of_type.layers.aside(group, parent.ordinal)?.codes(field, each),
+            _ => Ok(false),
+        }
+    }
+
+    /// Where a code leads.
+    #[inline(always)]
+    fn span(&self, code: Option<u64>) -> Span {
+        match code {
+            None => Span::MISSING,
+            Some(code) if code < self.dangling => {
+                let ordinal = code as u32;
+                let unknown = Span { offset: DANGLING + self.source as u64, length: 0, ordinal };
+                if self.resolved.is_empty() { unknown } else { self.resolved.get(&ordinal).copied().unwrap_or(unknown) }
+            }
+            Some(code) => {
+                let ordinal = u32::try_from(code - self.dangling).unwrap_or(u32::MAX);
+                Span { offset: PENDING, length: 1, ordinal }
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ use arrow_schema::{DataType, TimeUnit};
 use rustc_hash::FxHashMap;
 
 use crate::dictionary::{self, Dictionary};
+use crate::directory::KeySpec;
 use crate::error::{Error, Result};
 use crate::hash::hash;
 use crate::key::{KeyKind, MAX_KEY, is_canonical_uuid, parse_base62, parse_uuid, print_uuid};
@@ -43,6 +44,17 @@ pub enum KeyForm {
     },
     /// Bytes.
     Bytes,
+}
+
+impl KeyForm {
+    /// Whether such a column can hold keys of this kind.
+    pub fn holds(self, key: &KeySpec) -> bool {
+        match key.kind {
+            KeyKind::Int => self == Self::Int { signed: key.signed },
+            KeyKind::Bytes => self == Self::Bytes,
+            KeyKind::Base62 | KeyKind::Uuid | KeyKind::String => self == Self::Text,
+        }
+    }
 }
 
 /// What a column of this Arrow type, or a list of it, holds as keys; `None` where it cannot hold any.
@@ -200,9 +212,7 @@ impl Shared {
             _ if all(is_canonical_uuid) => KeyKind::Uuid,
             _ => KeyKind::String,
         });
-        let internable = |f: &&FieldSpec| is_internable(&f.field_type);
-        let many = spec.fields.iter().filter(internable).count();
-        let dictionaries = spec.fields.iter().map(|f| internable(&f).then(|| Dictionary::among(many))).collect();
+        let dictionaries = each_internable(&spec, Dictionary::among);
         Self { spec, kind, dictionaries }
     }
 
@@ -211,6 +221,18 @@ impl Shared {
         let finish = |dictionary: Option<Dictionary>| dictionary.map(Dictionary::finish).unwrap_or_default();
         self.dictionaries.into_iter().map(finish).collect()
     }
+}
+
+/// The values that rows have codes for, for each field, where no row was read.
+pub fn no_values(spec: &TypeSpec) -> Vec<dictionary::Values> {
+    each_internable(spec, dictionary::Values::among).into_iter().map(Option::unwrap_or_default).collect()
+}
+
+/// What `make` gives for each field that may be interned, told how many these are.
+fn each_internable<T>(spec: &TypeSpec, make: fn(usize) -> T) -> Vec<Option<T>> {
+    let internable = |f: &&FieldSpec| is_internable(&f.field_type);
+    let many = spec.fields.iter().filter(internable).count();
+    spec.fields.iter().map(|f| internable(&f).then(|| make(many))).collect()
 }
 
 /// Turns batches of one type into rows; one for each thread.

@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 
-use crate::build::{Progress, Report};
+use crate::build::{Progress, Site};
 use crate::dictionary::Values;
 use crate::directory::KeySpec;
 use crate::error::{Error, Result};
-use crate::ingest::{Ingester, KeyForm, Shared, key_form};
+use crate::ingest::{Ingester, KeyForm, Shared, key_form, no_values};
 use crate::key::KeyKind;
-use crate::measure::Measured;
+use crate::measure::{Measured, Subject, measure};
 use crate::rows::{Drain, Rows, Scatter};
-use crate::spec::TypeSpec;
+use crate::spec::{OnDuplicate, TypeSpec};
+use crate::spill::Spill;
 use crate::stats::Stats;
 use crate::table::{Context, Table};
 
@@ -35,9 +36,11 @@ pub struct Intake {
 /// A type whose sources have been read.
 pub struct Input {
     pub spec: TypeSpec,
+    pub key: KeySpec,
     pub origins: Vec<String>,
     pub rows: u64,
     pub forms: Vec<Option<KeyForm>>,
+    /// Of references only: what keys there are.
     pub keys: Vec<Stats>,
     pub dictionaries: Vec<Values>,
 }
@@ -166,81 +169,125 @@ impl Intake {
         Ok(rows)
     }
 
-    /// Ends the reading and indexes the rows.
-    pub fn index(
-        self,
-        directory: &Path,
-        block: usize,
-        threads: usize,
-        referred: Option<KeyForm>,
-        report: Report<'_>,
-    ) -> Result<(Input, Table)> {
-        let key = self.key(referred)?;
+    /// Ends the reading. `referred` is the form of the keys that others refer to it by, `known` the key of the version before.
+    pub fn close(self, referred: Option<KeyForm>, known: Option<&KeySpec>) -> Result<(Input, Rows)> {
+        let key = self.key(referred, known)?;
         let Self { spec, origins, rows, forms, drain, shared, ingesters } = self;
         let mut keys = vec![Stats::default(); spec.fields.len()];
         ingesters.iter().for_each(|ingester| keys.iter_mut().zip(&ingester.keys).for_each(|(a, b)| a.merge(b)));
         let grouped = shared.as_ref().map_or(key.kind, |shared| shared.kind);
-        let all = Rows::new(drain, ingesters.into_iter().map(Ingester::finish))?;
-        let dictionaries = shared.and_then(Arc::into_inner).map_or_else(Vec::new, Shared::finish);
-        let dictionaries = dictionaries.into_iter().chain(std::iter::repeat_with(Values::default));
-        let dictionaries = dictionaries.take(spec.fields.len()).collect();
-        let name = &spec.name;
-        let describe = |origin: u32, row: u64| format!("{} row {row}", origins[origin as usize]);
-        let pause = || report(Progress { type_name: name, stage: "index", done: 0, of: 0 });
-        let context = Context { directory, block, threads, describe: &describe, pause: &pause };
-        let table = Table::new(all, key, grouped, spec.on_duplicate, &context).map_err(|error| match error {
-            Error::DuplicateKey(text) => Error::DuplicateKey(format!("type {name:?}, {text}")),
-            Error::Source(text) => Error::Source(format!("type {name:?}: {text}")),
-            other => other,
-        })?;
-        Ok((Input { spec, origins, rows, forms, keys, dictionaries }, table))
+        let all = Rows::new(drain, ingesters.into_iter().map(Ingester::finish), (grouped, 0))?;
+        let dictionaries = shared.and_then(Arc::into_inner).map_or_else(|| no_values(&spec), Shared::finish);
+        Ok((Input { spec, key, origins, rows, forms, keys, dictionaries }, all))
     }
 
-    /// The key of the type; one without rows and without a declared kind is what refers to it.
-    fn key(&self, referred: Option<KeyForm>) -> Result<KeySpec> {
+    /// The key of the type; one without rows and without a declared kind is what it was before, or what refers to it.
+    fn key(&self, referred: Option<KeyForm>, known: Option<&KeySpec>) -> Result<KeySpec> {
         let field = self.spec.key.field.clone();
         let mut form = self.forms.first().copied().flatten();
+        if let (0, Some(known)) = (self.rows, known)
+            && self.spec.key.kind.is_none_or(|kind| kind == known.kind)
+            && form.is_none_or(|form| form.holds(known))
+        {
+            return Ok(KeySpec { field, ..known.clone() });
+        }
         if self.rows == 0 && self.spec.key.kind.is_none() && form == Some(KeyForm::Text) {
             form = referred.or(form);
         }
         let all = |fits: fn(&Ingester) -> bool| self.rows > 0 && self.ingesters.iter().all(fits);
-        let kind = self.spec.key.kind.unwrap_or(match form {
+        // What was text of any form stays that, whatever its keys are by now.
+        let text = known.map(|known| known.kind).filter(|kind| form == Some(KeyForm::Text) && *kind == KeyKind::String);
+        let kind = self.spec.key.kind.or(text).unwrap_or(match form {
             Some(KeyForm::Int { .. }) => KeyKind::Int,
             Some(KeyForm::Bytes) => KeyKind::Bytes,
             _ if all(|ingester| ingester.all_base62) => KeyKind::Base62,
             _ if all(|ingester| ingester.all_uuid) => KeyKind::Uuid,
             _ => KeyKind::String,
         });
-        let fits = match (kind, form) {
-            (_, None) => true,
-            (KeyKind::Int, Some(form)) => matches!(form, KeyForm::Int { .. }),
-            (KeyKind::Bytes, Some(form)) => form == KeyForm::Bytes,
-            (_, Some(form)) => form == KeyForm::Text,
-        };
-        if !fits {
+        let key = KeySpec { field, kind, width: kind.width(), signed: form != Some(KeyForm::Int { signed: false }) };
+        if form.is_some_and(|form| !form.holds(&key)) {
             return Err(Error::Schema(format!(
-                "type {:?}: key {field:?} is declared {}, but its column holds another kind of value",
+                "type {:?}: key {:?} is declared {}, but its column holds another kind of value",
                 self.spec.name,
+                key.field,
                 kind.name()
             )));
         }
-        Ok(KeySpec { field, kind, width: kind.width(), signed: form != Some(KeyForm::Int { signed: false }) })
+        Ok(key)
     }
 }
 
 impl Input {
+    /// Indexes rows of the type.
+    pub fn table(&self, rows: Rows, on_duplicate: OnDuplicate, site: &Site<'_>) -> Result<Table> {
+        let table = self.with(site, |context| Table::new(rows, self.key.clone(), on_duplicate, context));
+        table.map_err(|error| self.named(error))
+    }
+
+    /// Groups rows of the type by the hashes of their keys with this seed.
+    pub fn grouped(&self, rows: Rows, seed: u64, site: &Site<'_>) -> Result<Rows> {
+        self.with(site, |context| rows.grouped(&self.key, seed, context))
+    }
+
+    fn with<T>(&self, site: &Site<'_>, work: impl FnOnce(&Context<'_>) -> T) -> T {
+        let describe = |origin: u32, row: u64| self.described(origin, row);
+        let pause = || self.tell(site, "index", 0, 0);
+        work(&Context {
+            directory: site.directory,
+            block: site.block,
+            threads: site.threads,
+            describe: &describe,
+            pause: &pause,
+        })
+    }
+
+    /// An error about keys or rows, with the name of the type.
+    pub fn named(&self, error: Error) -> Error {
+        match error {
+            Error::DuplicateKey(text) => Error::DuplicateKey(format!("type {:?}, {text}", self.spec.name)),
+            Error::Source(text) => Error::Source(format!("type {:?}: {text}", self.spec.name)),
+            other => other,
+        }
+    }
+
+    /// A row, for a message.
+    pub fn described(&self, origin: u32, row: u64) -> String {
+        format!("{} row {row}", self.origins[origin as usize])
+    }
+
+    /// Reports what is done of a stage.
+    pub fn tell(&self, site: &Site<'_>, stage: &'static str, done: u64, of: u64) -> Result<()> {
+        (site.report)(Progress { type_name: &self.spec.name, stage, done, of })
+    }
+
     /// For each field, whether its keys are kept as they print: numbers and bytes are not, they take more room so.
-    pub fn printed(&self, places: &[Option<usize>], tables: &[Table]) -> Vec<bool> {
-        let is_text = |target: usize| !matches!(tables[target].index.key.kind, KeyKind::Int | KeyKind::Bytes);
+    pub fn printed(&self, places: &[Option<usize>], inputs: &[&Self]) -> Vec<bool> {
+        let is_text = |target: usize| !matches!(inputs[target].key.kind, KeyKind::Int | KeyKind::Bytes);
         let fields = self.spec.fields.iter().zip(places);
         fields.map(|(field, target)| target.is_some_and(is_text) && self.spec.printed.contains(&field.name)).collect()
     }
 
-    pub fn progress(&self, stage: &'static str, done: u32, table: &Table) -> Progress<'_> {
-        Progress { type_name: &self.spec.name, stage, done: done.into(), of: table.index.shape.total_slots() }
+    /// Measures rows of the type.
+    pub fn measure(&self, subject: &Subject<'_>, site: &Site<'_>) -> Result<Measured> {
+        let spill = Spill::create(site.directory, "ordinals")?;
+        let of = subject.table.index.shape.total_slots();
+        let measured = measure(subject, spill, &|done| self.tell(site, "resolve", done.into(), of))?;
+        self.check_lengths(&measured)?;
+        Ok(measured)
     }
 
-    pub fn check_lengths(&self, measured: &Measured) -> Result<()> {
+    /// How many records have no value, for each field.
+    pub fn nulls(&self, measured: &Measured) -> BTreeMap<String, u64> {
+        self.spec.fields.iter().zip(&measured.columns).map(|(f, c)| (f.name.clone(), c.nulls)).collect()
+    }
+
+    /// How many uses of how many different keys without a record each field has.
+    pub fn dangling(&self, measured: &Measured) -> BTreeMap<String, (u64, u64)> {
+        let columns = self.spec.fields.iter().zip(&measured.columns).filter(|(_, column)| column.dangling_uses > 0);
+        columns.map(|(f, c)| (f.name.clone(), (c.dangling_uses, c.dangling.len() as u64))).collect()
+    }
+
+    fn check_lengths(&self, measured: &Measured) -> Result<()> {
         for (field, column) in self.spec.fields.iter().zip(&measured.columns) {
             if let Some((origin, row)) = column.too_long {
                 return Err(Error::Source(format!(
@@ -252,7 +299,7 @@ impl Input {
         Ok(())
     }
 
-    pub fn check_dangling(&self, measured: &Measured, places: &[Option<usize>], tables: &[Table]) -> Result<()> {
+    pub fn check_dangling(&self, measured: &Measured, places: &[Option<usize>], inputs: &[&Self]) -> Result<()> {
         for (i, field) in self.spec.fields.iter().enumerate() {
             if let (true, Some((origin, row, key))) = (self.spec.strict, &measured.columns[i].dangling_first) {
                 return Err(Error::DanglingReference(format!(
@@ -261,7 +308,7 @@ impl Input {
                     field.name,
                     counted(measured.columns[i].dangling_uses, "reference"),
                     counted(measured.columns[i].dangling.len() as u64, "key"),
-                    places[i].map_or_else(String::new, |target| tables[target].index.key.shown(key)),
+                    places[i].map_or_else(String::new, |target| inputs[target].key.shown(key)),
                     self.origins[*origin as usize],
                 )));
             }

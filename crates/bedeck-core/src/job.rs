@@ -1,10 +1,9 @@
 //! The last step of a build for one type: its records laid out, written, and looked up in the finished file.
 
-use std::path::Path;
-
 use crate::blob::Blob;
-use crate::build::{Built, Report};
-use crate::directory::{Directory, LocatorSpec, RECORDS_PADDING};
+use crate::build::Site;
+use crate::checksum::BlobSums;
+use crate::directory::{Directory, Kind, LocatorSpec, RECORDS_PADDING};
 use crate::encode::{Encoded, encode_segment};
 use crate::error::{Error, Result};
 use crate::intake::Input;
@@ -17,32 +16,36 @@ use crate::spill::Spill;
 use crate::table::SEGMENT;
 use crate::writer::BlobWriter;
 
-/// The last step for one type.
+/// The last step for one blob of a type.
 pub struct Job<'a> {
     pub input: &'a Input,
     pub subject: &'a Subject<'a>,
     pub plan: &'a Plan,
     pub measured: &'a Measured,
     pub epoch: &'a str,
-    pub threads: usize,
-    pub report: Report<'a>,
+    /// The hash of the base that a group or an overlay lies over.
+    pub base: Option<&'a str>,
+    /// What an overlay has besides: sections by name, in order.
+    pub sections: &'a [(&'static str, Vec<u8>)],
+    pub site: &'a Site<'a>,
 }
 
 impl Job<'_> {
-    /// Writes the blob into `directory`, and checks it.
-    pub fn write(&self, directory: &Path) -> Result<Built> {
-        let Self { input, subject, plan, measured, .. } = self;
+    /// Writes the blob, and checks it.
+    pub fn write(&self) -> Result<BlobSums> {
+        let Self { input, subject, plan, measured, site, .. } = self;
         let (spec, table) = (&input.spec, subject.table);
         let index = &table.index;
-        let path = directory.join(format!("{}.blob", spec.name));
+        let path = site.directory.join(format!("{}.blob", spec.name));
         let mut writer = BlobWriter::create(&path)?;
-        writer.begin("pilots", index.pilots.len() as u64)?;
-        writer.append(&index.pilots)?;
+        let pilots = if plan.part.kind == Kind::Group { &[][..] } else { &index.pilots };
+        writer.begin("pilots", pilots.len() as u64)?;
+        writer.append(pilots)?;
 
         let slots = index.shape.total_slots();
         writer.begin("records", slots * u64::from(plan.record.fixed))?;
         let mut locator = locator::Writer::default();
-        let heap = Spill::create(directory, "heap")?;
+        let heap = Spill::create(site.directory, "heap")?;
         let mut field_bytes = vec![0u64; spec.fields.len()];
         let mut record_bytes = 0;
         table.each_segment(
@@ -58,7 +61,7 @@ impl Job<'_> {
                 field_bytes.iter_mut().zip(&segment.field_bytes).for_each(|(all, here)| *all += here);
                 record_bytes += segment.records.len() as u64;
                 writer.append(&segment.records)?;
-                (self.report)(input.progress("write", done, table))
+                input.tell(site, "write", done.into(), slots)
             },
         )?;
         writer.append(&[0; RECORDS_PADDING as usize])?;
@@ -70,17 +73,24 @@ impl Job<'_> {
         let (lines, width) = locator.finish()?;
         writer.begin("locator", lines.len() as u64)?;
         writer.append(&lines)?;
+        for (name, bytes) in self.sections {
+            writer.begin(name, bytes.len() as u64)?;
+            writer.append(bytes)?;
+        }
 
         let records = table.records;
-        let mut fields = plan.fields.clone();
-        for (field, bytes) in fields.iter_mut().zip(field_bytes) {
+        let mut fields = Vec::new();
+        for (mut field, bytes) in plan.fields.iter().cloned().zip(field_bytes) {
             let packed = field.bits.map_or(0, |b| u64::from(b.bits))
                 + field.vars().map(|v| u64::from(v.bits)).sum::<u64>()
                 + u64::from(field.null_bit.is_some());
             let tables: u64 = field.values.iter().chain(&field.dangling).map(|t| table_bytes(&plan.values, t)).sum();
             field.bytes = bytes + (records * packed).div_ceil(8) + tables;
+            fields.push(field);
         }
-        let bits = (index.pilots.len() as u64 * 8 * 1000).checked_div(records).unwrap_or(0);
+        let mut chosen = plan.part.fields.iter();
+        fields.retain(|_| chosen.next() == Some(&true));
+        let bits = (pilots.len() as u64 * 8 * 1000).checked_div(records).unwrap_or(0);
         let counters = [
             ("holes", slots - records),
             ("index_bits_per_1000_keys", bits),
@@ -89,6 +99,8 @@ impl Job<'_> {
         ];
         let described = Directory {
             type_name: spec.name.clone(),
+            kind: plan.part.kind,
+            base: self.base.map(str::to_owned),
             records,
             epoch: self.epoch.to_owned(),
             digest: format!("{:032x}", measured.digest),
@@ -101,29 +113,19 @@ impl Job<'_> {
             counters: counters.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         };
         let blob = writer.finish(&described)?;
-        let written = directory.join(&blob.name);
+        let written = site.directory.join(&blob.name);
         std::fs::rename(&path, &written).map_err(|e| Error::io(&written, &e))?;
         let finished = Blob::open_path(&written)?;
         let mut outcome = Ok(());
         finished.map().populate(|_| {
-            outcome = (self.report)(input.progress("check", 0, table));
+            outcome = input.tell(site, "check", 0, slots);
             outcome.is_ok()
         })?;
         outcome?;
-        self.check(&finished)?;
-        let dangling = spec.fields.iter().zip(&measured.columns).filter(|(_, column)| column.dangling_uses > 0);
-        let dangling = dangling.map(|(f, c)| (f.name.clone(), (c.dangling_uses, c.dangling.len() as u64)));
-        Ok(Built {
-            name: spec.name.clone(),
-            rows: input.rows,
-            records,
-            dropped: table.dropped,
-            key: index.key.clone(),
-            digest: described.digest,
-            epoch: described.epoch,
-            dangling: dangling.collect(),
-            blob,
-        })
+        if plan.part.kind != Kind::Group {
+            self.check(&finished)?;
+        }
+        Ok(blob)
     }
 
     /// Looks up every key of the finished file, through the very passes that will serve it: each has to lead to its own record, and all of
@@ -154,7 +156,7 @@ impl Job<'_> {
                     sum = sum.wrapping_add(digest(&canonical));
                 }
                 spans.clear();
-                keys.find(blob, 0..keys.len(), &mut spans)?;
+                keys.find_in(blob, 0..keys.len(), false, &mut spans)?;
                 found.extend_from_slice(&spans);
             }
             match records.iter().zip(&found).find(|(at, found)| at != found) {
@@ -164,11 +166,11 @@ impl Job<'_> {
         };
         let (mut sum, mut done, mut outcome) = (0u128, 0, Ok(()));
         let segments = (slots as usize).div_ceil(SEGMENT as usize);
-        parallel::ordered(self.threads, segments, segment, |found: Result<u128>| {
+        parallel::ordered(self.site.threads, segments, segment, |found: Result<u128>| {
             done = SEGMENT.saturating_add(done).min(slots);
             outcome = found.and_then(|found| {
                 sum = sum.wrapping_add(found);
-                (self.report)(self.input.progress("check", done, self.subject.table))
+                self.input.tell(self.site, "check", done.into(), slots.into())
             });
             outcome.is_ok()
         });

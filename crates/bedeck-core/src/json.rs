@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::directory::{Field, KeySpec};
 use crate::gather::{Frame, Named};
 use crate::key::{KeyKind, print_base62, print_uuid};
-use crate::record::Value;
-use crate::selection::{Form, From, Node};
+use crate::record::{Record, Value};
+use crate::selection::{Form, Node, Source, Step};
 use crate::sink::{Room, STRIDE, Written};
 use crate::text::escape;
 use crate::time::{write_date, write_instant};
@@ -32,45 +32,19 @@ pub fn write_record<'r>(page: Page<'_>, i: usize, mut room: Room<'r>, scratch: &
     if span.is_missing() {
         return room.bytes(b"null");
     }
-    let blob = &version.types[node.type_place].blob;
-    let record = blob.record(span)?;
-    let columns = blob.columns();
-    for output in &node.outputs {
-        match (&output.form, output.from) {
-            (Form::Text, From::Field(field)) if !record.is_null(&columns[field]) => {
-                room = output.json_text.put(room)?;
-                let (tail, length) = record.text_tail(&columns[field])?;
-                room = room.put(tail, length)?.byte(b'"')?;
-                continue;
+    let layers = &version.types[node.type_place].layers;
+    let record = layers.record(span)?;
+    let columns = layers.blob(span.layer()).columns();
+    for step in node.steps_of(span) {
+        room = match step.source {
+            Source::Field(field) => put_field(&record, &columns[field], step, room, scratch)?,
+            Source::Aside(group, field) => {
+                let field = &layers.groups[group].columns()[field];
+                put_field(&layers.aside(group, span.ordinal)?, field, step, room, scratch)?
             }
-            (Form::Number { bits, signed, null_bit }, _) => {
-                room = output.json.put(room)?;
-                room = match record.number_unless(*null_bit, bits) {
-                    None => room.bytes(b"null")?,
-                    Some(number) if *signed => room.signed(number as i64)?,
-                    Some(number) => room.number(number)?,
-                };
-                continue;
-            }
-            (Form::Bool { bits, null_bit }, _) => {
-                room = output.json.put(room)?;
-                room = match record.number_unless(*null_bit, bits) {
-                    None => room.bytes(b"null")?,
-                    Some(0) => room.bytes(b"false")?,
-                    Some(_) => room.bytes(b"true")?,
-                };
-                continue;
-            }
-            _ => room = output.json.put(room)?,
-        }
-        room = match output.from {
-            From::Field(field) => {
-                scratch.clear();
-                write_value(&columns[field], record.value(&columns[field])?, scratch);
-                room.bytes(scratch)?
-            }
-            From::Key => put_key(&blob.directory().key, record.key()?, room, scratch)?,
-            From::Keys(child) => put_links(page, i, child, room, |at, room| {
+            Source::Nothing => step.json.put(room)?.bytes(b"null")?,
+            Source::Key => put_key(&layers.base.directory().key, record.key()?, step.json.put(room)?, scratch)?,
+            Source::Keys(child) => put_links(page, i, child, step.json.put(room)?, |at, room| {
                 match frame.links[child].named(version, node, child, at)? {
                     (_, Named::Nothing) => room.bytes(b"null"),
                     (spec, Named::Stored(stored)) => put_key(spec, stored, room, scratch),
@@ -81,13 +55,53 @@ pub fn write_record<'r>(page: Page<'_>, i: usize, mut room: Room<'r>, scratch: &
                     }
                 }
             })?,
-            From::Through(child) => {
+            Source::Through(child) => {
                 let next = Page { version, node: &node.children[child].node, frame: &frame.links[child].frame };
-                put_links(page, i, child, room, |at, room| write_record(next, at, room, scratch))?
+                put_links(page, i, child, step.json.put(room)?, |at, room| write_record(next, at, room, scratch))?
             }
         };
     }
     if node.outputs.is_empty() { room.bytes(b"{}") } else { room.byte(b'}') }
+}
+
+/// Appends a field of a record behind its name: the short ways for the most frequent forms.
+#[inline(always)]
+fn put_field<'r>(
+    record: &Record<'_>,
+    field: &Field,
+    step: &Step,
+    room: Room<'r>,
+    scratch: &mut Vec<u8>,
+) -> Written<'r> {
+    match &step.form {
+        Form::Text if !record.is_null(field) => {
+            let room = step.json_text.put(room)?;
+            let (tail, length) = record.text_tail(field)?;
+            room.put(tail, length)?.byte(b'"')
+        }
+        Form::Number { bits, signed, null_bit } => {
+            let room = step.json.put(room)?;
+            match record.number_unless(*null_bit, bits) {
+                None => room.bytes(b"null"),
+                Some(number) if *signed => room.signed(number as i64),
+                Some(number) => room.number(number),
+            }
+        }
+        Form::Bool { bits, null_bit } => {
+            let room = step.json.put(room)?;
+            match record.number_unless(*null_bit, bits) {
+                None => room.bytes(b"null"),
+                Some(0) => room.bytes(b"false"),
+                Some(_) => room.bytes(b"true"),
+            }
+        }
+        Form::Text | Form::Other => {
+            let room = step.json.put(room)?;
+            scratch.clear();
+            write_value(field, record.value(field)?, scratch);
+            room.bytes(scratch)
+        }
+    }
 }
 
 #[inline(always)]

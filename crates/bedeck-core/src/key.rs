@@ -70,36 +70,138 @@ pub const MAX_KEY: usize = 65_535;
 
 const ALPHABET: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-const fn digits() -> [u8; 256] {
-    let mut table = [0xFF; 256];
-    let mut i = 0;
-    while i < 62 {
-        table[ALPHABET[i] as usize] = i as u8;
-        i += 1;
-    }
-    table
-}
-
-static DIGITS: [u8; 256] = digits();
-
 /// The number that 22 base62 characters write; `None` if the length, a character or the size (2^128) is wrong.
 #[inline]
 pub fn parse_base62(text: &[u8]) -> Option<u128> {
     let text: &[u8; 22] = text.try_into().ok()?;
-    let mut bad = 0;
-    let mut digits = [0u64; 22];
-    for (digit, byte) in digits.iter_mut().zip(text) {
-        let value = DIGITS[usize::from(*byte)];
-        bad |= value;
-        *digit = u64::from(value);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has SSE2.
+    let limbs = unsafe { sse2::limbs(text) };
+    #[cfg(not(target_arch = "x86_64"))]
+    let limbs = swar::limbs(text);
+    join(limbs?)
+}
+
+const E8: u64 = 62u64.pow(8);
+
+/// The number whose first 6, next 8 and last 8 digits these are; `None` from 2^128 on.
+#[inline(always)]
+fn join([first, second, third]: [u64; 3]) -> Option<u128> {
+    let top = u128::from(first) * u128::from(E8) + u128::from(second);
+    // 2^128 is passed, if at all, by the product of the upper half: that of the lower one is below 2^112.
+    let low = u128::from(top as u64) * u128::from(E8) + u128::from(third);
+    let high = u128::from((top >> 64) as u64) * u128::from(E8) + (low >> 64);
+    (high >> 64 == 0).then_some(high << 64 | u128::from(low as u64))
+}
+
+/// Eight characters as a word, the first in the lowest byte.
+#[inline(always)]
+fn eight(text: &[u8; 22], at: usize) -> u64 {
+    text[at..].first_chunk().map_or(0, |chars| u64::from_le_bytes(*chars))
+}
+
+/// The first 6 characters as a word, two zeros before them.
+#[inline(always)]
+fn six(text: &[u8; 22]) -> u64 {
+    eight(text, 0) << 16 | 0x3030
+}
+
+/// Reading digits 16 at a time.
+#[cfg(target_arch = "x86_64")]
+mod sse2 {
+    use std::arch::x86_64::{
+        __m128i, _mm_add_epi8, _mm_add_epi16, _mm_add_epi64, _mm_and_si128, _mm_cmpgt_epi8, _mm_cvtsi128_si64,
+        _mm_madd_epi16, _mm_movemask_epi8, _mm_mul_epu32, _mm_mullo_epi16, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        _mm_set1_epi16, _mm_set1_epi32, _mm_set1_epi64x, _mm_srli_epi16, _mm_srli_epi64, _mm_sub_epi8,
+        _mm_unpackhi_epi64, _mm_xor_si128,
+    };
+
+    use super::{eight, six};
+
+    /// The numbers of the first 6, the next 8 and the last 8 characters; `None` if one is no digit.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub fn limbs(text: &[u8; 22]) -> Option<[u64; 3]> {
+        let (first, bad_first) = digits(_mm_set1_epi64x(six(text) as i64));
+        let (rest, bad_rest) = digits(_mm_set_epi64x(eight(text, 14) as i64, eight(text, 6) as i64));
+        if _mm_movemask_epi8(_mm_or_si128(bad_first, bad_rest)) != 0 {
+            return None;
+        }
+        let (first, rest) = (numbers(first), numbers(rest));
+        let low = |lanes| _mm_cvtsi128_si64(lanes) as u64;
+        Some([low(first), low(rest), low(_mm_unpackhi_epi64(rest, rest))])
     }
-    if bad & 0x80 != 0 {
-        return None;
+
+    /// The values of 16 characters, and bytes whose highest bit tells those that are no digit.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn digits(chars: __m128i) -> (__m128i, __m128i) {
+        // Comparisons are signed: what is not ASCII is less than any bound, and keeps, less 48, a value that is too large.
+        let above = |bound: u8| _mm_cmpgt_epi8(chars, _mm_set1_epi8(bound as i8));
+        let (past_9, upper, lower, past_z) = (above(b'9'), above(b'A' - 1), above(b'a' - 1), above(b'z'));
+        let value = _mm_sub_epi8(chars, _mm_set1_epi8(b'0' as i8));
+        let value = _mm_add_epi8(value, _mm_and_si128(upper, _mm_set1_epi8(36 - (b'A' - b'0') as i8)));
+        let value = _mm_sub_epi8(value, _mm_and_si128(lower, _mm_set1_epi8(26 + (b'a' - b'A') as i8)));
+        let between = _mm_or_si128(_mm_xor_si128(past_9, upper), past_z);
+        let outside = _mm_or_si128(value, _mm_cmpgt_epi8(value, _mm_set1_epi8(61)));
+        (value, _mm_or_si128(between, outside))
     }
-    // Three limbs of 2, 10 and 10 digits keep all but two products within 64 bits.
-    let limb = |range: &[u64]| range.iter().fold(0u64, |n, d| n * 62 + d);
-    let top = u128::from(limb(&digits[..2])) * u128::from(E10) + u128::from(limb(&digits[2..12]));
-    top.checked_mul(u128::from(E10))?.checked_add(u128::from(limb(&digits[12..])))
+
+    /// The numbers of twice 8 digits: neighbours are joined to numbers of 2, of 4 and of 8 digits.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn numbers(digits: __m128i) -> __m128i {
+        let first = _mm_and_si128(digits, _mm_set1_epi16(0xFF));
+        let twos = _mm_add_epi16(_mm_mullo_epi16(first, _mm_set1_epi16(62)), _mm_srli_epi16::<8>(digits));
+        let fours = _mm_madd_epi16(twos, _mm_set1_epi32((1 << 16) | 3844));
+        _mm_add_epi64(_mm_mul_epu32(fours, _mm_set1_epi64x(62i64.pow(4))), _mm_srli_epi64::<32>(fours))
+    }
+}
+
+/// Reading digits 8 at a time, in a word.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod swar {
+    use super::{eight, six};
+
+    const HIGHEST: u64 = repeat(0x80);
+
+    const fn repeat(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; 8])
+    }
+
+    /// The numbers of the first 6, the next 8 and the last 8 characters; `None` if one is no digit.
+    #[inline]
+    pub fn limbs(text: &[u8; 22]) -> Option<[u64; 3]> {
+        let words = [six(text), eight(text, 6), eight(text, 14)];
+        let digits = words.map(digits);
+        let bad = digits.iter().fold(0, |bad, (_, one)| bad | one);
+        (bad == 0).then(|| digits.map(|(values, _)| number(values)))
+    }
+
+    /// The values of 8 characters, and a word that is 0 if all are digits.
+    #[inline(always)]
+    const fn digits(chars: u64) -> (u64, u64) {
+        // The highest bit of each byte that is ASCII and above the bound.
+        const fn above(ascii: u64, bound: u8) -> u64 {
+            (ascii + repeat(0x7F - bound)) & HIGHEST
+        }
+        let ascii = chars & !HIGHEST;
+        let (upper, lower) = (above(ascii, b'A' - 1), above(ascii, b'a' - 1));
+        let good =
+            above(ascii, b'0' - 1) & !above(ascii, b'9') | upper & !above(ascii, b'Z') | lower & !above(ascii, b'z');
+        let value = ascii.wrapping_sub(repeat(b'0')).wrapping_add((upper >> 7) * 19).wrapping_sub((lower >> 7) * 58);
+        (value, good & !chars ^ HIGHEST)
+    }
+
+    /// The number of 8 digits: neighbours are joined to numbers of 2, of 4 and of 8 digits.
+    #[inline(always)]
+    const fn number(digits: u64) -> u64 {
+        const BYTES: u64 = 0x00FF_00FF_00FF_00FF;
+        const PAIRS: u64 = 0x0000_FFFF_0000_FFFF;
+        let twos = (digits & BYTES) * 62 + (digits >> 8 & BYTES);
+        let fours = (twos & PAIRS) * (62 * 62) + (twos >> 16 & PAIRS);
+        (fours & 0xFFFF_FFFF) * 62u64.pow(4) + (fours >> 32)
+    }
 }
 
 const fn pairs() -> [[u8; 2]; 3844] {
@@ -217,6 +319,34 @@ mod tests {
         assert_eq!(parse_base62(b"ZZZZZZZZZZZZZZZZZZZZZZ"), None);
         assert_eq!(parse_base62(b"000000000000000000000-"), None);
         assert_eq!(parse_base62(b"0"), None);
+    }
+
+    /// The number by definition, a digit at a time.
+    fn defined(text: &[u8]) -> Option<u128> {
+        text.iter().try_fold(0u128, |number, byte| {
+            let digit = ALPHABET.iter().position(|letter| letter == byte)?;
+            number.checked_mul(62)?.checked_add(digit as u128)
+        })
+    }
+
+    #[test]
+    fn both_ways_of_reading_base62_follow_its_definition() {
+        let check = |text: &[u8; 22]| {
+            let expected = defined(text);
+            assert_eq!(parse_base62(text), expected, "{text:?}");
+            assert_eq!(swar::limbs(text).and_then(join), expected, "{text:?}");
+        };
+        for text in [*b"0000000000000000000000", *b"7N42dgm5tFLK9N8MT7fHC7", *b"zZaA09zZaA09zZaA09zZaA"] {
+            for place in 0..22 {
+                for byte in 0..=255 {
+                    let mut other = text;
+                    other[place] = byte;
+                    check(&other);
+                    other[(7 * place + usize::from(byte)) % 22] = byte.rotate_left(3);
+                    check(&other);
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,13 +3,16 @@
 //! A random cache line costs hundreds of nanoseconds alone and a few when many are under way, so every pass asks for the lines of all keys before
 //! the next one reads any: pilots, then locator lines, then records.
 
+use std::ops::Range;
+
 use crate::blob::Blob;
+use crate::changes::Changes;
 use crate::directory::KeySpec;
 use crate::error::Result;
 use crate::hash::{hash, mix, start};
+use crate::layers::{Layers, prefetch_key, prefetch_span};
 use crate::locator::{Span, line_of};
 use crate::prefetch::prefetch;
-use crate::sink::STRIDE;
 
 /// Keys that go through the passes together: their lines fit a core's first cache.
 pub const BATCH: usize = 128;
@@ -103,69 +106,126 @@ impl<'a> Keys<'a> {
         self.len() == 0
     }
 
-    /// Appends to `spans` where the records of the keys in `range` lie, in order; missing for each that is not in the blob.
-    pub fn find(&self, blob: &Blob, range: std::ops::Range<usize>, spans: &mut Vec<Span>) -> Result<()> {
+    /// Appends to `spans` where the records of the keys in `range` lie, in order; missing for each that is not in the type. `whole`: their lines
+    /// are on their way then, not only those of their keys.
+    pub fn find(&self, layers: &Layers, range: Range<usize>, whole: bool, spans: &mut Vec<Span>) -> Result<()> {
         match self {
-            Self::Wide(keys) => find(blob, &keys[range], spans),
-            Self::Word(keys) => find(blob, &keys[range], spans),
-            Self::Bytes(keys) => find(blob, &keys[range], spans),
+            Self::Wide(keys) => find(layers, &keys[range], whole, spans),
+            Self::Word(keys) => find(layers, &keys[range], whole, spans),
+            Self::Bytes(keys) => find(layers, &keys[range], whole, spans),
+        }
+    }
+
+    /// The same in one blob that has an index.
+    pub fn find_in(&self, blob: &Blob, range: Range<usize>, whole: bool, spans: &mut Vec<Span>) -> Result<()> {
+        match self {
+            Self::Wide(keys) => find_in(blob, &keys[range], whole, spans),
+            Self::Word(keys) => find_in(blob, &keys[range], whole, spans),
+            Self::Bytes(keys) => find_in(blob, &keys[range], whole, spans),
         }
     }
 }
 
 /// Appends the spans of `keys` to `spans`. The passes of [`BATCH`] keys at a time; linear, no allocation but in `spans`.
-pub fn find<K: Probe>(blob: &Blob, keys: &[Option<K>], spans: &mut Vec<Span>) -> Result<()> {
-    keys.chunks(BATCH).try_for_each(|batch| find_batch(blob, batch, spans))
+pub fn find<K: Probe>(layers: &Layers, keys: &[Option<K>], whole: bool, spans: &mut Vec<Span>) -> Result<()> {
+    match layers.over() {
+        None => find_in(&layers.base, keys, whole, spans),
+        Some((overlay, changes)) => {
+            keys.chunks(BATCH).try_for_each(|batch| find_over(layers, overlay, changes, batch, whole, spans))
+        }
+    }
 }
 
-fn find_batch<K: Probe>(blob: &Blob, keys: &[Option<K>], spans: &mut Vec<Span>) -> Result<()> {
+/// The same in one blob that has an index.
+pub fn find_in<K: Probe>(blob: &Blob, keys: &[Option<K>], whole: bool, spans: &mut Vec<Span>) -> Result<()> {
+    keys.chunks(BATCH).try_for_each(|batch| {
+        let first = spans.len();
+        let slots = slots(blob, batch, |_| {});
+        for (slot, key) in slots.iter().zip(batch) {
+            let span = if key.is_some() { blob.span(*slot) } else { Span::MISSING };
+            match (span.is_missing(), whole) {
+                (true, _) => {}
+                (_, true) => prefetch_span(blob, span),
+                (_, false) => prefetch_key(blob, span),
+            }
+            spans.push(span);
+        }
+        for (span, key) in spans[first..].iter_mut().zip(batch) {
+            if let Some(key) = key
+                && !span.is_missing()
+                && !key.matches(blob.record(*span)?.key()?)
+            {
+                *span = Span::MISSING;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The slots that keys lead to in a blob, the lines of its locator asked for; `each` is told every slot. What `None` leads to means nothing.
+#[inline(always)]
+fn slots<K: Probe>(blob: &Blob, keys: &[Option<K>], mut each: impl FnMut(u32)) -> [u32; BATCH] {
     let directory = blob.directory();
     let (shape, pilots, locator) = (directory.index, blob.pilots(), blob.locator());
     let begin = start(shape.seed, directory.key.width);
     let mut hashes = [0u64; BATCH];
-    let mut places = [0u32; BATCH];
-
+    let mut slots = [0u32; BATCH];
     for (hash, key) in hashes.iter_mut().zip(keys) {
         if let Some(key) = key {
             *hash = key.hash(shape.seed, begin);
             prefetch(pilots, shape.bucket(*hash) as usize);
         }
     }
-    for ((place, hash), key) in places.iter_mut().zip(&hashes).zip(keys) {
+    for ((slot, hash), key) in slots.iter_mut().zip(&hashes).zip(keys) {
         if key.is_some() {
             let pilot = pilots.get(shape.bucket(*hash) as usize).copied().unwrap_or(0);
-            *place = shape.slot(*hash, pilot);
-            prefetch(locator, line_of(*place, directory.locator.width).0);
+            *slot = shape.slot(*hash, pilot);
+            prefetch(locator, line_of(*slot, directory.locator.width).0);
+            each(*slot);
         }
     }
-    let first = spans.len();
-    for (place, key) in places.iter().zip(keys) {
-        let span = if key.is_some() { blob.span(*place) } else { Span::MISSING };
-        prefetch_record(blob, span);
-        spans.push(span);
-    }
-    for (span, key) in spans[first..].iter_mut().zip(keys) {
-        if let Some(key) = key
-            && !span.is_missing()
-            && !key.matches(blob.record(*span)?.key()?)
-        {
-            *span = Span::MISSING;
-        }
-    }
-    Ok(())
+    slots
 }
 
-/// Asks for the first lines of a record: all of it, but for very long ones, and what is copied along with its last text.
-#[inline(always)]
-pub fn prefetch_record(blob: &Blob, span: Span) {
-    if !span.is_missing() {
-        let records = blob.records();
-        let start = span.offset as usize;
-        let end = start.saturating_add((span.length as usize + STRIDE - 1).min(256)).min(records.len());
-        let mut line = start & !63;
-        while line < end {
-            prefetch(records, line);
-            line += 64;
+/// One batch where there is an overlay: the bit of a key's slot tells in which layer its record is. What neither has may have been inserted.
+fn find_over<K: Probe>(
+    layers: &Layers,
+    overlay: &Blob,
+    changes: Changes<'_>,
+    keys: &[Option<K>],
+    whole: bool,
+    spans: &mut Vec<Span>,
+) -> Result<()> {
+    let first = spans.len();
+    let slots = slots(&layers.base, keys, |slot| changes.prefetch(slot));
+    for (slot, key) in slots.iter().zip(keys) {
+        let span = if key.is_some() { layers.locate(*slot) } else { Span::MISSING };
+        if whole {
+            layers.prefetch_record(span)
+        } else {
+            layers.prefetch_key(span)
+        }
+        spans.push(span);
+    }
+    let mut absent = [None; BATCH];
+    let mut places = [0u8; BATCH];
+    let mut count = 0;
+    for (i, (span, key)) in spans[first..].iter_mut().zip(keys).enumerate() {
+        if let Some(key) = key
+            && (span.is_missing() || !key.matches(layers.record(*span)?.key()?))
+        {
+            *span = Span::MISSING;
+            (absent[count], places[count]) = (Some(*key), i as u8);
+            count += 1;
         }
     }
+    if count > 0 && changes.insertions() > 0 {
+        let end = spans.len();
+        find_in(overlay, &absent[..count], whole, spans)?;
+        for i in 0..count {
+            spans[first + usize::from(places[i])] = spans[end + i].overlaid();
+        }
+        spans.truncate(end);
+    }
+    Ok(())
 }

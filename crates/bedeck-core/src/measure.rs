@@ -8,12 +8,13 @@ use crate::error::Result;
 use crate::ingest::MAX_VALUE;
 use crate::key::KeyKind;
 use crate::record::write_varint;
-use crate::roster::{self, BATCH, DANGLING, Roster, Wanted};
+use crate::roster::{BATCH, DANGLING};
 use crate::row::{self, Cursor, RowKey, Tag};
 use crate::spec::TypeSpec;
 use crate::spill::{Pages, Spill};
 use crate::stats::Stats;
 use crate::table::{Placed, Table};
+use crate::target::{self, Target, Wanted};
 use crate::text::escape;
 use crate::types::{FieldType, Scalar};
 
@@ -111,8 +112,8 @@ pub struct Subject<'a> {
     pub spec: &'a TypeSpec,
     /// Its rows.
     pub table: &'a Table,
-    /// The keys that each field refers to.
-    pub rosters: Vec<Option<&'a Roster<'a>>>,
+    /// What each field refers to.
+    pub targets: Vec<Option<Target<'a>>>,
     /// Whether printed keys are kept, for each field.
     pub printed: Vec<bool>,
     /// The values of each field that rows have codes for.
@@ -126,7 +127,8 @@ pub fn measure(subject: &Subject<'_>, spill: Spill, pause: &dyn Fn(u32) -> Resul
     let mut segments = Vec::new();
     subject.table.each_segment(
         |placed, _, slots| Segment::new(subject, placed).measure(slots),
-        |(found, ordinals), done| {
+        |segment, done| {
+            let (found, ordinals) = segment?;
             all.merge(found);
             let at = spill.append(ordinals.as_flattened())? as usize;
             segments.push(at..at + 4 * ordinals.len());
@@ -194,8 +196,8 @@ impl<'a> Segment<'a> {
         }
     }
 
-    fn measure(mut self, slots: Range<u32>) -> (Found, Vec<[u8; 4]>) {
-        let Subject { spec, table, rosters, dictionaries, .. } = self.subject;
+    fn measure(mut self, slots: Range<u32>) -> Result<(Found, Vec<[u8; 4]>)> {
+        let Subject { spec, table, targets, dictionaries, .. } = self.subject;
         let by_id = spec.by_id();
         let kind = table.index.key.kind;
         let mut canonical = Vec::new();
@@ -210,9 +212,9 @@ impl<'a> Segment<'a> {
             self.found.key_digest = self.found.key_digest.wrapping_add(digest(&canonical));
             let mut cursor = row.values;
             for &place in &by_id {
-                let field_type = &spec.fields[place].field_type;
-                if let Some(roster) = rosters[place] {
-                    self.references(place, slot, roster, &mut cursor, &mut canonical);
+                let (id, field_type) = (spec.fields[place].id, &spec.fields[place].field_type);
+                if let Some(target) = targets[place] {
+                    self.references(place, slot, target, &mut cursor, &mut canonical)?;
                     continue;
                 }
                 let value = cursor.value(field_type, &dictionaries[place].by_code);
@@ -221,39 +223,37 @@ impl<'a> Segment<'a> {
                     None => {
                         column.nulls += 1;
                         column.lengths.note(0);
-                        row::write_tag(Tag::Null, &mut canonical);
                     }
                     Some((value, code)) => {
                         column.stats.value(field_type, value, code);
                         column.lengths.note(var_length(field_type, value));
-                        row::write_tag(Tag::Bytes, &mut canonical);
+                        write_varint(id.into(), &mut canonical);
                         row::write_canonical(field_type, value, &mut canonical);
                     }
                 }
             }
             self.found.digest = self.found.digest.wrapping_add(digest(&canonical));
         }
-        self.resolve();
-        (self.found, self.ordinals)
+        self.resolve()?;
+        Ok((self.found, self.ordinals))
     }
 
     fn references(
         &mut self,
         place: usize,
         slot: u32,
-        roster: &Roster<'_>,
+        target: Target<'_>,
         cursor: &mut Cursor<'a>,
         canonical: &mut Vec<u8>,
-    ) {
-        let key = &roster.index().key;
+    ) -> Result<()> {
+        let key = target.key();
         let int = key.kind == KeyKind::Int;
         let column = &mut self.found.columns[place];
         if cursor.tag() == Tag::Null {
             column.nulls += 1;
             column.lengths.note(0);
             column.printed.note(0);
-            row::write_tag(Tag::Null, canonical);
-            return;
+            return Ok(());
         }
         if self.subject.printed[place] {
             self.text.clear();
@@ -264,48 +264,48 @@ impl<'a> Segment<'a> {
                 column.too_long = column.too_long.into_iter().chain(here).min();
             }
         }
-        row::write_tag(Tag::Bytes, canonical);
+        write_varint(self.subject.spec.fields[place].id.into(), canonical);
         column.stats.present += 1;
         if !self.subject.spec.fields[place].field_type.list {
             column.stats.scalars += 1;
-            self.wait(place, slot, roster, cursor.key(int), canonical);
-            return;
+            return self.wait(place, slot, key.kind, cursor.key(int), canonical);
         }
         let count = Cursor::new(cursor.rest()).varint();
         column.lengths.note(count as usize);
         write_varint(count, canonical);
+        let mut outcome = Ok(());
         cursor.keys(int, |item| match item {
             None => {
                 row::write_tag(Tag::Null, canonical);
                 self.found.columns[place].stats.null_items = true;
             }
-            Some(key) => {
+            Some(item) => {
                 row::write_tag(Tag::Bytes, canonical);
                 self.found.columns[place].stats.scalars += 1;
-                self.wait(place, slot, roster, key, canonical);
+                if let Err(error) = self.wait(place, slot, key.kind, item, canonical) {
+                    outcome = Err(error);
+                }
             }
         });
+        outcome
     }
 
-    fn wait(&mut self, field: usize, slot: u32, roster: &Roster<'_>, key: RowKey<'a>, canonical: &mut Vec<u8>) {
-        let kind = roster.index().key.kind;
+    fn wait(&mut self, field: usize, slot: u32, kind: KeyKind, key: RowKey<'a>, canonical: &mut Vec<u8>) -> Result<()> {
         key.write_canonical(kind, canonical);
         let start = self.stored.len();
         let stored = key.store(kind, &mut self.stored).then_some(start..self.stored.len());
         self.waiting.push(Waiting { field, slot, key, stored });
-        if self.waiting.len() == BATCH {
-            self.resolve();
-        }
+        if self.waiting.len() == BATCH { self.resolve() } else { Ok(()) }
     }
 
     /// Resolves all references that wait.
-    fn resolve(&mut self) {
+    fn resolve(&mut self) -> Result<()> {
         let well_formed = self.waiting.iter().filter_map(|w| {
-            Some(Wanted { roster: self.subject.rosters[w.field]?, stored: &self.stored[w.stored.clone()?] })
+            Some(Wanted { target: self.subject.targets[w.field]?, stored: &self.stored[w.stored.clone()?] })
         });
         let wanted: Vec<Wanted<'_>> = well_formed.collect();
         self.resolved.clear();
-        roster::find(&wanted, &mut self.resolved);
+        target::find(&wanted, &mut self.resolved)?;
         let mut resolved = self.resolved.iter();
         for Waiting { field, slot, key, stored } in self.waiting.drain(..) {
             let ordinal = stored.and_then(|_| resolved.next()).copied().unwrap_or(DANGLING);
@@ -314,7 +314,7 @@ impl<'a> Segment<'a> {
                 continue;
             }
             let column = &mut self.found.columns[field];
-            let kind = self.subject.rosters[field].map_or(KeyKind::String, |r| r.index().key.kind);
+            let kind = self.subject.targets[field].map_or(KeyKind::String, |target| target.key().kind);
             let mut buffer = [0; 36];
             let text = key.canonical(kind, &mut buffer);
             column.dangling_uses += 1;
@@ -327,6 +327,7 @@ impl<'a> Segment<'a> {
             }
         }
         self.stored.clear();
+        Ok(())
     }
 }
 

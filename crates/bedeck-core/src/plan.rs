@@ -1,22 +1,34 @@
 //! Laying out the records of a type: what is stored where, decided by the data alone.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
-use crate::dictionary::Values;
-use crate::directory::{Base, Bits, Field, Item, KeySpec, RecordSpec, Table as Entries, Var};
+use crate::directory::{Base, Bits, Field, Item, KeySpec, Kind, RecordSpec, Table as Entries, Var};
 use crate::encode::encode_list;
-use crate::measure::{INLINE, Lengths, Measured, is_ranged};
+use crate::measure::{INLINE, Lengths, Measured, Subject, is_ranged};
 use crate::row::Cursor;
-use crate::spec::TypeSpec;
+use crate::spec::{FieldSpec, TypeSpec};
 use crate::stats::bits_for;
 use crate::types::Scalar;
 
-/// The layout of a type's records, and its tables.
+/// What of a type a blob holds.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What the blob is to the type: the records of a group have no keys.
+    pub kind: Kind,
+    /// Whether it has a field, for each in the order of the schema.
+    pub fields: Vec<bool>,
+}
+
+/// The layout of the records of a blob, and its tables.
 #[derive(Debug)]
 pub struct Plan {
+    /// What of the type it holds.
+    pub part: Part,
     /// Key and fixed part.
     pub record: RecordSpec,
-    /// Fields, in the order of the schema; bytes still 0.
+    /// Fields, in the order of the schema; bytes still 0. Those that are not of this part have no place.
     pub fields: Vec<Field>,
     /// The section `values`.
     pub values: Vec<u8>,
@@ -50,34 +62,42 @@ impl Packer {
     }
 }
 
-/// Plans a type. `slots` has, for each field that is a reference, the slots of the type it points into; `printed`, whether
-/// its keys are kept as they print.
-pub fn plan(
-    spec: &TypeSpec,
-    key: &KeySpec,
-    dictionaries: &[Values],
-    measured: &Measured,
-    slots: &[Option<u64>],
-    printed: &[bool],
-) -> Plan {
+/// A number in the packed bits, somewhere: one of so many values that lie in a range.
+pub fn packed(scalar: &Scalar, present: u64, range: Option<(i128, i128)>) -> Bits {
+    let lowest = if is_ranged(scalar) { range.map_or(0, |(low, _)| low) } else { 0 };
+    let largest = match scalar.raw_bits() {
+        Some(bits) => u64::MAX >> (64 - bits),
+        None => range.map_or(0, |(low, high)| (high - low) as u64),
+    };
+    let bits = storable(bits_for(if present == 0 { 0 } else { largest }));
+    Bits { offset: 0, bits, base: Base(lowest as u64, lowest < 0) }
+}
+
+/// Plans a blob. `slots` has, for each field that is a reference, the ordinals of the type it points into.
+pub fn plan(subject: &Subject<'_>, measured: &Measured, slots: &[Option<u64>], part: Part) -> Plan {
+    let Subject { spec, dictionaries, printed, .. } = subject;
     let mut values = Vec::new();
     let mut places = Vec::new();
     let mut dangling = Vec::new();
     let mut fields: Vec<Field> = Vec::new();
     for (i, field) in spec.fields.iter().enumerate() {
         let column = &measured.columns[i];
+        let described = described(field, column.nulls);
+        if !part.fields[i] {
+            dangling.push(FxHashMap::default());
+            places.push(None);
+            fields.push(described);
+            continue;
+        }
         let (stats, scalar, absent) = (&column.stats, &field.field_type.scalar, &column.dangling);
-        let lowest = if is_ranged(scalar) { stats.range.map_or(0, |(low, _)| low) } else { 0 };
-        let base = Base(lowest as u64, lowest < 0);
-        let largest = match (scalar.raw_bits(), slots[i]) {
-            (Some(bits), _) => u64::MAX >> (64 - bits),
-            (_, Some(slots)) => (absent.len() as u64 + slots).saturating_sub(1),
-            _ => stats.range.map_or(0, |(low, high)| (high - low) as u64),
+        let range = match slots[i] {
+            Some(slots) => Some((0, (absent.len() as u64 + slots).saturating_sub(1).into())),
+            None => stats.range,
         };
-        let number = Bits { offset: 0, bits: storable(bits_for(if stats.present == 0 { 0 } else { largest })), base };
+        let number = packed(scalar, stats.present, range);
         let item = (field.field_type.list && !scalar.is_bytes()).then(|| Item {
-            width: bits_for(largest).div_ceil(8).max(1),
-            base,
+            width: packed(scalar, 1, range).bits.div_ceil(8).max(1),
+            base: number.base,
             nulls: stats.null_items,
         });
         let dictionary = &dictionaries[i];
@@ -104,24 +124,57 @@ pub fn plan(
         let missing = slots[i].map(|_| write_table(&mut values, absent.iter().map(AsRef::as_ref)));
         dangling.push(absent.iter().enumerate().map(|(i, key)| (key.clone(), i as u64)).collect());
         places.push(interned.map(|(_, places)| places));
-        fields.push(Field {
-            id: field.id,
-            name: field.name.clone(),
-            field_type: field.field_type.clone(),
-            reference: field.reference.clone(),
-            nulls: column.nulls,
-            null_bit: None,
-            bits,
-            values: table,
-            var,
-            item,
-            printed: keys,
-            dangling: missing,
-            bytes: 0,
-        });
+        fields.push(Field { bits, values: table, var, item, printed: keys, dangling: missing, ..described });
     }
-    let record = place(spec, key, &mut fields, &measured.key_lengths);
-    Plan { record, fields, values, places, dangling }
+    let key = (part.kind != Kind::Group).then_some(&subject.table.index.key);
+    let record = place(spec, key, &part, &mut fields, &measured.key_lengths);
+    Plan { part, record, fields, values, places, dangling }
+}
+
+/// A field that has no place yet.
+fn described(field: &FieldSpec, nulls: u64) -> Field {
+    Field {
+        id: field.id,
+        name: field.name.clone(),
+        field_type: field.field_type.clone(),
+        reference: field.reference.clone(),
+        nulls,
+        null_bit: None,
+        bits: None,
+        values: None,
+        var: None,
+        item: None,
+        printed: None,
+        dangling: None,
+        bytes: 0,
+    }
+}
+
+/// What is known of the numbers of a field.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    /// Values.
+    pub present: u64,
+    /// Records without one.
+    pub nulls: u64,
+    /// The smallest and the largest.
+    pub range: Option<(i128, i128)>,
+}
+
+/// Plans a group of numbers alone: its records, and its fields. `numbers` are those of the fields that have some, by their places.
+pub fn plan_numbers(spec: &TypeSpec, numbers: &BTreeMap<usize, Numbers>) -> (RecordSpec, Vec<Field>) {
+    let part = Part { kind: Kind::Group, fields: (0..spec.fields.len()).map(|i| numbers.contains_key(&i)).collect() };
+    let field = |(i, field): (usize, &FieldSpec)| match numbers.get(&i) {
+        None => described(field, 0),
+        Some(n) => {
+            let bits = Some(packed(&field.field_type.scalar, n.present, n.range));
+            Field { bits, ..described(field, n.nulls) }
+        }
+    };
+    let mut fields: Vec<Field> = spec.fields.iter().enumerate().map(field).collect();
+    let record = place(spec, None, &part, &mut fields, &Lengths::default());
+    fields.retain(|field| field.bits.is_some());
+    (record, fields)
 }
 
 /// Widths a number can have in the packed bits: up to 56, or 64.
@@ -145,10 +198,16 @@ fn var(lengths: &Lengths, item: Option<&Item>) -> Var {
 
 /// Gives every number its bits and every var value its place: whole words first, so that they lie at byte boundaries;
 /// then hot fields before others; references before text, since they are followed first.
-fn place(spec: &TypeSpec, key: &KeySpec, fields: &mut [Field], key_lengths: &Lengths) -> RecordSpec {
-    let mut packer = Packer { next: key.width as u32 * 8 };
+fn place(
+    spec: &TypeSpec,
+    key: Option<&KeySpec>,
+    part: &Part,
+    fields: &mut [Field],
+    key_lengths: &Lengths,
+) -> RecordSpec {
+    let mut packer = Packer { next: key.map_or(0, |key| key.width as u32 * 8) };
     let rank = |field: &Field| spec.hot.iter().position(|hot| *hot == field.name).unwrap_or(usize::MAX);
-    let mut order: Vec<usize> = (0..fields.len()).collect();
+    let mut order: Vec<usize> = (0..fields.len()).filter(|i| part.fields[*i]).collect();
     order.sort_by_key(|i| (rank(&fields[*i]), *i));
     for &i in &order {
         if let Some(bits) = fields[i].bits.as_mut().filter(|b| b.bits == 64) {
@@ -157,7 +216,7 @@ fn place(spec: &TypeSpec, key: &KeySpec, fields: &mut [Field], key_lengths: &Len
     }
     let mut orders = 0..;
     let mut next_order = || orders.next().unwrap_or_default();
-    let key_var = (key.width == 0).then(|| {
+    let key_var = key.is_some_and(|key| key.width == 0).then(|| {
         let var = var(key_lengths, None);
         Var { order: next_order(), offset: packer.take(var.bits), ..var }
     });

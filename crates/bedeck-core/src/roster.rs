@@ -24,15 +24,6 @@ pub struct Roster<'a> {
     filled: Vec<u64>,
 }
 
-/// A key to look for: the type it belongs to, and its stored form.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// The keys of that type.
-    pub roster: &'a Roster<'a>,
-    /// Its stored form.
-    pub stored: &'a [u8],
-}
-
 impl<'a> Roster<'a> {
     /// Writes down the keys of a type.
     pub fn new(table: &'a Table, directory: &Path, pause: &dyn Fn() -> Result<()>) -> Result<Self> {
@@ -90,21 +81,22 @@ impl<'a> Roster<'a> {
     }
 }
 
-/// Appends the ordinal of each key, [`DANGLING`] where it has no record. At most [`BATCH`] keys, in passes that prefetch.
-pub fn find(wanted: &[Wanted<'_>], ordinals: &mut Vec<u32>) {
+/// Appends the ordinal of each key, given with the keys of its type, [`DANGLING`] where it has no record. At most [`BATCH`] keys, in passes
+/// that prefetch.
+pub fn find<'a>(wanted: impl Iterator<Item = (&'a Roster<'a>, &'a [u8])> + Clone, ordinals: &mut Vec<u32>) {
     let mut hashes = [0u64; BATCH];
     let mut slots = [0u32; BATCH];
-    for (hash_of, key) in hashes.iter_mut().zip(wanted) {
-        let index = key.roster.index;
-        *hash_of = hash(index.shape.seed, key.stored);
+    for (hash_of, (roster, stored)) in hashes.iter_mut().zip(wanted.clone()) {
+        let index = roster.index;
+        *hash_of = hash(index.shape.seed, stored);
         prefetch(&index.pilots, index.shape.bucket(*hash_of) as usize);
     }
-    for ((slot, hash), key) in slots.iter_mut().zip(hashes).zip(wanted) {
-        let index = key.roster.index;
+    for ((slot, hash), (roster, _)) in slots.iter_mut().zip(hashes).zip(wanted.clone()) {
+        let index = roster.index;
         *slot = index.shape.slot(hash, index.pilots[index.shape.bucket(hash) as usize]);
-        prefetch(&key.roster.slots, *slot as usize * key.roster.stride());
+        prefetch(&roster.slots, *slot as usize * roster.stride());
     }
     let found =
-        slots.iter().zip(wanted).map(|(slot, key)| if key.roster.has(*slot, key.stored) { *slot } else { DANGLING });
+        slots.iter().zip(wanted).map(|(slot, (roster, key))| if roster.has(*slot, key) { *slot } else { DANGLING });
     ordinals.extend(found);
 }

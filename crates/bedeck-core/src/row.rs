@@ -54,6 +54,11 @@ pub const fn number_width(scalar: &Scalar) -> Option<usize> {
     }
 }
 
+/// Bytes in canonical form of a number that takes so many in a row.
+pub const fn canonical_width(scalar: &Scalar, width: usize) -> usize {
+    if matches!(scalar, Scalar::Bool | Scalar::Float32 | Scalar::Float64) { width } else { 8 }
+}
+
 /// The number whose little-endian bytes these are, as 64 bits in two's complement.
 #[inline]
 pub fn number(scalar: &Scalar, bytes: &[u8]) -> u64 {
@@ -234,6 +239,70 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// How rows of one type are read.
+#[derive(Debug)]
+pub struct Layout<'a> {
+    /// The kind of the keys.
+    pub kind: KeyKind,
+    /// The fields in ascending order of id, as rows have them.
+    pub fields: Vec<FieldLayout<'a>>,
+}
+
+/// How one field of a row is read.
+#[derive(Debug)]
+pub struct FieldLayout<'a> {
+    /// Its number.
+    pub id: u32,
+    /// Its type.
+    pub field_type: &'a FieldType,
+    /// Of a reference, the kind of the keys it names.
+    pub target: Option<KeyKind>,
+    /// The values that rows have codes for.
+    pub values: &'a [Box<[u8]>],
+}
+
+impl Layout<'_> {
+    /// Appends the canonical form of a row, and to `ends` where the key ends and where each field does.
+    pub fn write(&self, key: RowKey<'_>, mut values: Cursor<'_>, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+        key.write_canonical(self.kind, out);
+        ends.push(out.len());
+        for field in &self.fields {
+            match field.target {
+                Some(kind) => field.write_keys(kind, &mut values, out),
+                None => {
+                    if let Some((value, _)) = values.value(field.field_type, field.values) {
+                        write_varint(field.id.into(), out);
+                        write_canonical(field.field_type, value, out);
+                    }
+                }
+            }
+            ends.push(out.len());
+        }
+    }
+}
+
+impl FieldLayout<'_> {
+    fn write_keys(&self, kind: KeyKind, values: &mut Cursor<'_>, out: &mut Vec<u8>) {
+        let int = kind == KeyKind::Int;
+        if values.tag() == Tag::Null {
+            return;
+        }
+        write_varint(self.id.into(), out);
+        if !self.field_type.list {
+            values.key(int).write_canonical(kind, out);
+            return;
+        }
+        write_varint(Cursor::new(values.rest()).varint(), out);
+        values.keys(int, |key| match key {
+            None => write_tag(Tag::Null, out),
+            Some(key) => {
+                write_tag(Tag::Bytes, out);
+                key.write_canonical(kind, out);
+            }
+        });
+    }
+}
+
 /// Appends the canonical form of a value that is not a reference.
 pub fn write_canonical(field_type: &FieldType, value: &[u8], out: &mut Vec<u8>) {
     let scalar = &field_type.scalar;
@@ -242,7 +311,7 @@ pub fn write_canonical(field_type: &FieldType, value: &[u8], out: &mut Vec<u8>) 
         out.extend_from_slice(value);
         return;
     };
-    let width = if matches!(scalar, Scalar::Bool | Scalar::Float32 | Scalar::Float64) { width } else { 8 };
+    let width = canonical_width(scalar, width);
     let write = |bytes: &[u8], out: &mut Vec<u8>| out.extend_from_slice(&number(scalar, bytes).to_le_bytes()[..width]);
     let mut cursor = Cursor::new(value);
     if !field_type.list {

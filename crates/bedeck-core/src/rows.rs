@@ -13,7 +13,7 @@ use crate::parallel;
 use crate::record::write_varint;
 use crate::row::{Cursor, RowKey};
 use crate::spill::{Pages, Spill};
-use crate::table::{Index, Unit};
+use crate::table::{Context, Index, Unit};
 
 /// Groups of rows: a row belongs to the one that the top bits of its hash name.
 pub const GROUPS: usize = 256;
@@ -104,8 +104,10 @@ impl Scatter {
 }
 
 /// All rows of a type, to be read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rows {
+    /// What they are grouped by: the hashes of keys of this kind, with this seed.
+    grouped: (KeyKind, u64),
     rows: Pages,
     hashes: Pages,
     blocks: Vec<Vec<Block>>,
@@ -125,8 +127,13 @@ pub struct Row<'a> {
 }
 
 impl Rows {
-    /// What `scatters`, all there are for `drain`, have collected.
-    pub fn new(drain: Arc<Drain>, scatters: impl IntoIterator<Item = Scatter>) -> Result<Self> {
+    /// What `scatters`, all there are for `drain`, have collected; `grouped` says the kind of the keys whose hashes they were given, and
+    /// the seed.
+    pub fn new(
+        drain: Arc<Drain>,
+        scatters: impl IntoIterator<Item = Scatter>,
+        grouped: (KeyKind, u64),
+    ) -> Result<Self> {
         let mut blocks = vec![Vec::new(); GROUPS];
         for mut scatter in scatters {
             for (group, all) in blocks.iter_mut().enumerate() {
@@ -135,7 +142,7 @@ impl Rows {
             }
         }
         let Some(drain) = Arc::into_inner(drain) else { unreachable!("a scatter was kept back") };
-        Ok(Self { rows: drain.rows.map()?, hashes: drain.hashes.map()?, blocks })
+        Ok(Self { grouped, rows: drain.rows.map()?, hashes: drain.hashes.map()?, blocks })
     }
 
     /// Rows.
@@ -143,7 +150,12 @@ impl Rows {
         self.hashes.words().len() as u64
     }
 
-    /// The hashes of a group's rows, in no order.
+    /// Rows of a group.
+    pub fn count(&self, group: usize) -> u64 {
+        self.blocks[group].iter().map(|block| block.count).sum()
+    }
+
+    /// The hashes of a group's rows, in the order of [`Rows::offsets_of`].
     pub fn hashes(&self, group: usize) -> Vec<u64> {
         let blocks = self.blocks[group].iter();
         let words = blocks.flat_map(|b| &self.hashes.words()[b.hashes as usize / 8..][..b.count as usize]);
@@ -186,10 +198,22 @@ impl Rows {
         Row { origin, row, key: values.key(int), values }
     }
 
+    /// The offsets of a group's rows, in no order.
+    pub fn offsets_of(&self, group: usize) -> impl Iterator<Item = u64> {
+        self.blocks[group].iter().flat_map(|block| self.offsets(*block))
+    }
+
     /// All rows of a group, in no order.
     pub fn group(&self, group: usize, int: bool) -> impl Iterator<Item = Row<'_>> {
-        let offsets = self.blocks[group].iter().flat_map(|block| self.offsets(*block));
-        offsets.map(move |at| self.at(at, int))
+        self.offsets_of(group).map(move |at| self.at(at, int))
+    }
+
+    /// The row at an offset, without its place in the sources.
+    pub fn body(&self, offset: u64) -> &[u8] {
+        let end = self.end_of(offset) as usize;
+        let mut cursor = Cursor::new(&self.rows[offset as usize..end]);
+        (0..3).for_each(|_| _ = cursor.varint());
+        cursor.rest()
     }
 
     /// Bytes that a row takes, in the mean.
@@ -197,33 +221,26 @@ impl Rows {
         (self.rows.len() as u64).checked_div(self.len()).unwrap_or(0) as usize
     }
 
-    /// The rows grouped anew by the hashes of their keys. `pause` is called now and then, and ends the work with its error.
-    pub fn regroup(
-        &self,
-        key: &KeySpec,
-        seed: u64,
-        drain: Drain,
-        limit: usize,
-        pause: &dyn Fn() -> Result<()>,
-    ) -> Result<Self> {
-        let drain = Arc::new(drain);
-        let mut scatter = Scatter::new(drain.clone(), limit);
+    /// The rows grouped by the hashes of their keys with this seed: as they are, or anew.
+    pub fn grouped(self, key: &KeySpec, seed: u64, context: &Context<'_>) -> Result<Self> {
+        if self.grouped == (key.kind, seed) {
+            return Ok(self);
+        }
+        let drain = Arc::new(Drain::create(context.directory, &format!("regrouped-{seed}"))?);
+        let mut scatter = Scatter::new(drain.clone(), context.block);
         let int = key.kind == KeyKind::Int;
         let mut stored = Vec::new();
         let offsets = self.blocks.iter().flatten().flat_map(|block| self.offsets(*block));
         for (i, at) in offsets.enumerate() {
             if i % PAUSE == 0 {
-                pause()?;
+                (context.pause)()?;
             }
             let row = self.at(at, int);
             stored.clear();
             row.key.store(key.kind, &mut stored);
-            let end = self.end_of(at) as usize;
-            let mut cursor = Cursor::new(&self.rows[at as usize..end]);
-            (0..3).for_each(|_| _ = cursor.varint());
-            scatter.push(hash(seed, &stored), row.origin, row.row, cursor.rest())?;
+            scatter.push(hash(seed, &stored), row.origin, row.row, self.body(at))?;
         }
-        Self::new(drain, [scatter])
+        Self::new(drain, [scatter], (key.kind, seed))
     }
 
     /// For each slot of the unit the offset of its row, or [`HOLE`]. Of rows with equal keys the last of the sources is

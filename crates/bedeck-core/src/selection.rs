@@ -1,22 +1,44 @@
 //! A selection: a choice of fields compiled once against a version.
 
-use crate::directory::{Bits, Field};
+use crate::blob::Blob;
+use crate::directory::{Bits, Field, Target};
 use crate::error::{Error, Result};
+use crate::layers::Layer;
+use crate::locator::Span;
 use crate::sink::Piece;
 use crate::text::escape;
 use crate::types::{FieldType, Scalar};
-use crate::version::Version;
+use crate::version::{Described, Place, Type, Version};
 
 /// Parts that one dotted name may have: each takes stack.
 const DEEPEST: usize = 64;
 
-/// Where the value of an output comes from.
+/// What an output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
     /// The record's key.
     Key,
+    /// A field, by its place in the schema.
+    Field(usize),
+    /// The keys that a reference field names, as they are printed in the records.
+    Printed(usize),
+    /// The keys a reference names: of the child at this place.
+    Keys(usize),
+    /// The records a reference leads to: of the child at this place.
+    Through(usize),
+}
+
+/// Where the value of an output is, in records of one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The record's key.
+    Key,
     /// A field of the record, or the printed keys of one, by its place in [`crate::blob::Blob::columns`].
     Field(usize),
+    /// A field in a group, by the group and its place there.
+    Aside(usize, usize),
+    /// Nowhere: the field came later.
+    Nothing,
     /// The keys a reference names: of the child at this place.
     Keys(usize),
     /// The records a reference leads to: of the child at this place.
@@ -68,12 +90,19 @@ impl Form {
 pub struct Output {
     /// Its name.
     pub name: String,
+    /// What it is.
+    pub from: From,
+}
+
+/// How an output is read from the records of one layer, and begun in JSON.
+#[derive(Debug, Clone)]
+pub struct Step {
     /// `"name":`, with the `{` or `,` before it.
     pub json: Piece,
     /// The same with the quotation mark that opens a text.
     pub json_text: Piece,
-    /// Where its value comes from.
-    pub from: From,
+    /// Where its value is.
+    pub source: Source,
     /// What it looks like.
     pub form: Form,
 }
@@ -81,10 +110,12 @@ pub struct Output {
 /// A reference that is followed.
 #[derive(Debug, Clone)]
 pub struct Child {
-    /// The place of its field in the directory.
+    /// The place of its field in the schema.
     pub field: usize,
     /// Whether it is a list.
     pub list: bool,
+    /// Where its codes are, by [`Layer`].
+    pub places: [Place; 2],
     /// What is taken from the records it leads to.
     pub node: Node,
 }
@@ -96,6 +127,10 @@ pub struct Node {
     pub type_place: usize,
     /// The named values, in the order they were asked for.
     pub outputs: Vec<Output>,
+    /// How these are read, by [`Layer`].
+    pub steps: [Vec<Step>; 2],
+    /// The groups that are read.
+    pub groups: Vec<usize>,
     /// The references to follow.
     pub children: Vec<Child>,
 }
@@ -105,13 +140,10 @@ impl Node {
     /// `None` takes every field of the type itself. Asking twice for the same is once.
     pub fn compile(version: &Version, name: &str, paths: Option<&[String]>) -> Result<Self> {
         let place = version.find(name)?;
-        let mut node = Self::empty(place);
+        let mut node = Self::bare(place);
         match paths {
             Some(paths) => paths.iter().try_for_each(|path| node.add(version, path, path))?,
-            None => {
-                let fields = &version.types[place].blob.directory().fields;
-                fields.iter().try_for_each(|field| node.add(version, &field.name, &field.name))?;
-            }
+            None => node.add_fields(version)?,
         }
         node.finish(version);
         Ok(node)
@@ -119,16 +151,37 @@ impl Node {
 
     /// Everything of the type itself: its key, then its fields.
     pub fn whole(version: &Version, place: usize) -> Result<Self> {
-        let directory = version.types[place].blob.directory();
-        let mut node = Self::empty(place);
-        node.add(version, &directory.key.field, &directory.key.field)?;
-        directory.fields.iter().try_for_each(|field| node.add(version, &field.name, &field.name))?;
+        let key = &version.types[place].layers.base.directory().key.field;
+        let mut node = Self::bare(place);
+        node.add(version, key, key)?;
+        node.add_fields(version)?;
         node.finish(version);
         Ok(node)
     }
 
-    fn empty(type_place: usize) -> Self {
-        Self { type_place, outputs: Vec::new(), children: Vec::new() }
+    /// The same with the keys of references read from what these lead to, also where the records have them as they print.
+    pub fn unprinted(version: &Version, place: usize) -> Result<Self> {
+        let mut node = Self::whole(version, place)?;
+        let of_type = &version.types[place];
+        for i in 0..node.outputs.len() {
+            if let From::Printed(field) = node.outputs[i].from
+                && let Some(target) = of_type.targets[field]
+            {
+                node.outputs[i].from = From::Keys(node.child(of_type, field, target));
+            }
+        }
+        node.finish(version);
+        Ok(node)
+    }
+
+    /// The records themselves, and nothing of them.
+    pub fn bare(type_place: usize) -> Self {
+        Self { type_place, outputs: Vec::new(), steps: Default::default(), groups: Vec::new(), children: Vec::new() }
+    }
+
+    fn add_fields(&mut self, version: &Version) -> Result<()> {
+        let fields = &version.types[self.type_place].fields;
+        fields.iter().try_for_each(|field| self.add(version, &field.name, &field.name))
     }
 
     fn add(&mut self, version: &Version, path: &str, whole: &str) -> Result<()> {
@@ -137,23 +190,17 @@ impl Node {
             return Err(Error::Selection(format!("\"{shown}...\" has more than {DEEPEST} parts")));
         }
         let of_type = &version.types[self.type_place];
-        let directory = of_type.blob.directory();
         let Some((name, rest)) = path.split_once('.') else {
-            let from = if path == directory.key.field {
+            let from = if path == of_type.layers.base.directory().key.field {
                 From::Key
-            } else if let Some(i) = directory.fields.iter().position(|f| f.name == path) {
-                let fields = directory.fields.len();
-                let printed = directory.fields[i].printed.and_then(|_| {
-                    let columns = &of_type.blob.columns()[fields..];
-                    columns.iter().position(|column| column.id == directory.fields[i].id)
-                });
-                match (of_type.targets[i], printed) {
-                    (_, Some(place)) => From::Field(fields + place),
-                    (Some(target), None) => From::Keys(self.child(i, directory.fields[i].field_type.list, target)),
-                    (None, None) => From::Field(i),
+            } else if let Some(i) = named(&of_type.fields, path) {
+                match of_type.targets[i] {
+                    None => From::Field(i),
+                    Some(_) if is_printed(of_type, of_type.fields[i].id) => From::Printed(i),
+                    Some(target) => From::Keys(self.child(of_type, i, target)),
                 }
             } else if let Some(reference) =
-                directory.fields.iter().filter_map(|f| f.reference.as_ref()).find(|r| r.name == path)
+                leading(&of_type.fields, path).and_then(|i| of_type.fields[i].reference.as_ref())
             {
                 let of = &reference.type_name;
                 return Err(Error::Selection(format!(
@@ -165,18 +212,20 @@ impl Node {
             };
             return self.output(path, from, whole);
         };
-        let Some(i) = directory.fields.iter().position(|f| f.reference.as_ref().is_some_and(|r| r.name == name)) else {
+        let Some(i) = leading(&of_type.fields, name) else {
             return Err(no_way(version, self.type_place, name, rest, whole));
         };
         let target = of_type.targets[i].unwrap_or(self.type_place);
-        let child = self.child(i, directory.fields[i].field_type.list, target);
+        let child = self.child(of_type, i, target);
         self.children[child].node.add(version, rest, whole)?;
         self.output(name, From::Through(child), whole)
     }
 
-    fn child(&mut self, field: usize, list: bool, target: usize) -> usize {
+    fn child(&mut self, of_type: &Type, field: usize, target: usize) -> usize {
         self.children.iter().position(|c| c.field == field).unwrap_or_else(|| {
-            self.children.push(Child { field, list, node: Self::empty(target) });
+            let described = &of_type.fields[field];
+            let places = [Layer::Base, Layer::Overlay].map(|layer| of_type.place(described.id, layer));
+            self.children.push(Child { field, list: described.field_type.list, places, node: Self::bare(target) });
             self.children.len() - 1
         })
     }
@@ -188,48 +237,112 @@ impl Node {
                 "{whole:?}: both the keys and the records of {name:?} are asked for under one name; give the reference a name of its own in the schema"
             ))),
             None => {
-                self.outputs.push(Output {
-                    name: name.to_owned(),
-                    json: Piece::default(),
-                    json_text: Piece::default(),
-                    from,
-                    form: Form::Other,
-                });
+                self.outputs.push(Output { name: name.to_owned(), from });
                 Ok(())
             }
         }
     }
 
     fn finish(&mut self, version: &Version) {
-        let fields = version.types[self.type_place].blob.columns();
-        for (i, output) in self.outputs.iter_mut().enumerate() {
-            let mut json = if i == 0 { b"{\"".to_vec() } else { b",\"".to_vec() };
-            escape(output.name.as_bytes(), &mut json);
-            json.extend_from_slice(b"\":");
-            output.json = Piece::new(&json);
-            json.push(b'"');
-            output.json_text = Piece::new(&json);
-            if let From::Field(field) = output.from {
-                output.form = Form::of(&fields[field]);
-            }
-        }
+        let of_type = &version.types[self.type_place];
+        self.steps = [Layer::Base, Layer::Overlay].map(|layer| {
+            let outputs = self.outputs.iter().enumerate();
+            outputs.map(|(i, output)| Step::new(of_type, layer, i, output)).collect()
+        });
+        let of_steps = self.steps[0].iter().filter_map(|step| match step.source {
+            Source::Aside(group, _) => Some(group),
+            _ => None,
+        });
+        let of_children = self.children.iter().filter_map(|child| match child.places[0] {
+            Place::Aside(group, _) => Some(group),
+            _ => None,
+        });
+        self.groups = of_steps.chain(of_children).collect();
+        self.groups.sort_unstable();
+        self.groups.dedup();
         self.children.iter_mut().for_each(|child| child.node.finish(version));
     }
+
+    /// How the outputs are read from the record at a span.
+    #[inline(always)]
+    pub fn steps_of(&self, span: Span) -> &[Step] {
+        &self.steps[span.layer() as usize]
+    }
+}
+
+impl Step {
+    fn new(of_type: &Type, layer: Layer, i: usize, output: &Output) -> Self {
+        let mut json = if i == 0 { b"{\"".to_vec() } else { b",\"".to_vec() };
+        escape(output.name.as_bytes(), &mut json);
+        json.extend_from_slice(b"\":");
+        let piece = Piece::new(&json);
+        json.push(b'"');
+        let at = |place: Place, printed: bool| match place {
+            Place::Record(at) => Source::Field(column(of_type.layers.blob(layer), at, printed)),
+            Place::Aside(group, at) => Source::Aside(group, column(&of_type.layers.groups[group], at, printed)),
+            Place::Nowhere => Source::Nothing,
+        };
+        let source = match output.from {
+            From::Key => Source::Key,
+            From::Field(field) => at(of_type.place(of_type.fields[field].id, layer), false),
+            From::Printed(field) => at(of_type.place(of_type.fields[field].id, layer), true),
+            From::Keys(child) => Source::Keys(child),
+            From::Through(child) => Source::Through(child),
+        };
+        let form = match source {
+            Source::Field(at) => Form::of(&of_type.layers.blob(layer).columns()[at]),
+            Source::Aside(group, at) => Form::of(&of_type.layers.groups[group].columns()[at]),
+            _ => Form::Other,
+        };
+        Self { json: piece, json_text: Piece::new(&json), source, form }
+    }
+}
+
+/// The place among the columns of a blob of a field, or of its printed keys.
+fn column(blob: &Blob, field: usize, printed: bool) -> usize {
+    let fields = &blob.directory().fields;
+    if !printed {
+        return field;
+    }
+    let columns = &blob.columns()[fields.len()..];
+    columns.iter().position(|column| column.id == fields[field].id).map_or(field, |place| fields.len() + place)
+}
+
+/// Whether every layer that has this field has the keys that it names as they print.
+fn is_printed(of_type: &Type, id: u32) -> bool {
+    let held = of_type.layers.blobs().filter_map(|blob| {
+        let place = blob.directory().place_of(id)?;
+        Some(blob.directory().fields[place].printed.is_some())
+    });
+    let held: Vec<bool> = held.collect();
+    !held.is_empty() && held.into_iter().all(|printed| printed)
+}
+
+/// The place of the field that is selected by this name.
+fn named(fields: &[Described], name: &str) -> Option<usize> {
+    let own = fields.iter().position(|field| field.name == name);
+    own.or_else(|| fields.iter().position(|field| field.aliases.iter().any(|alias| alias == name)))
+}
+
+/// The place of the field whose reference is followed by this name.
+fn leading(fields: &[Described], name: &str) -> Option<usize> {
+    let by = |fits: &dyn Fn(&Target) -> bool| fields.iter().position(|f| f.reference.as_ref().is_some_and(fits));
+    by(&|reference| reference.name == name).or_else(|| by(&|r| r.aliases.iter().any(|alias| alias == name)))
 }
 
 /// Why a dotted way does not go on from `name`, the part before `rest` at the end of `whole`.
 fn no_way(version: &Version, place: usize, name: &str, rest: &str, whole: &str) -> Error {
     let of_type = &version.types[place];
-    let directory = of_type.blob.directory();
+    let key = &of_type.layers.base.directory().key.field;
     let before = &whole[..whole.len() - name.len() - 1 - rest.len()];
-    let field = directory.fields.iter().find(|f| f.name == name);
+    let field = named(&of_type.fields, name).map(|i| &of_type.fields[i]);
     let why = match field {
-        Some(Field { reference: Some(reference), .. }) => {
+        Some(Described { reference: Some(reference), .. }) => {
             let way = format!("{before}{}.{rest}", reference.name);
             format!("is a column, not a reference; go through its reference: {way:?}")
         }
         Some(field) => format!("is {} and has no fields; select {:?}", field.field_type, format!("{before}{name}")),
-        None if name == directory.key.field => {
+        None if name == key => {
             format!("is the key and has no fields; select {:?}", format!("{before}{name}"))
         }
         None => return unknown(version, place, name, whole),
@@ -239,10 +352,9 @@ fn no_way(version: &Version, place: usize, name: &str, rest: &str, whole: &str) 
 
 fn unknown(version: &Version, place: usize, name: &str, whole: &str) -> Error {
     let of_type = &version.types[place];
-    let directory = of_type.blob.directory();
-    let mut names: Vec<&str> = vec![&directory.key.field];
-    names.extend(directory.fields.iter().map(|f| f.name.as_str()));
-    let ways: Vec<String> = directory
+    let mut names: Vec<&str> = vec![&of_type.layers.base.directory().key.field];
+    names.extend(of_type.fields.iter().map(|f| f.name.as_str()));
+    let ways: Vec<String> = of_type
         .fields
         .iter()
         .filter_map(|f| f.reference.as_ref())

@@ -6,11 +6,12 @@ use std::path::Path;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::directory::{KeySpec, Shape};
+use crate::duplicates::{self, Duplicates, Equal};
 use crate::error::{Error, Result};
 use crate::hash::{hash, high};
 use crate::key::KeyKind;
 use crate::parallel;
-use crate::rows::{Drain, GROUPS, HOLE, Row, Rows};
+use crate::rows::{GROUPS, HOLE, Row, Rows};
 use crate::spec::OnDuplicate;
 use crate::spill::{Pages, Spill};
 
@@ -53,6 +54,18 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// All slots of an index of these dimensions, in order; rows are grouped by its hashes.
+    pub fn all(shape: &Shape) -> Vec<Self> {
+        // Groups and parts are both equal shares of all hashes: where their numbers have a common divisor, boundaries meet.
+        let units = 1 << shape.parts.trailing_zeros().min(GROUPS.trailing_zeros());
+        let (groups, slots) = (GROUPS / units, shape.total_slots() / units as u64);
+        let unit = |i: usize| Self {
+            groups: i * groups..(i + 1) * groups,
+            slots: (i as u64 * slots) as u32..((i as u64 + 1) * slots) as u32,
+        };
+        (0..units).map(unit).collect()
+    }
+
     /// The slots, `step` at a time.
     fn segments(&self, step: u32) -> Vec<Range<u32>> {
         let starts = self.slots.clone().step_by(step as usize);
@@ -106,15 +119,8 @@ pub struct Context<'a> {
 }
 
 impl Table {
-    /// Indexes rows by key; they are `grouped` by the hashes of keys of that kind, with seed 0. Duplicate keys are dealt with as
-    /// `on_duplicate` says.
-    pub fn new(
-        mut rows: Rows,
-        key: KeySpec,
-        grouped: KeyKind,
-        on_duplicate: OnDuplicate,
-        context: &Context<'_>,
-    ) -> Result<Self> {
+    /// Indexes rows by key. Duplicate keys are dealt with as `on_duplicate` says.
+    pub fn new(mut rows: Rows, key: KeySpec, on_duplicate: OnDuplicate, context: &Context<'_>) -> Result<Self> {
         let count = rows.len();
         if count >= MOST_ROWS {
             return Err(Error::Source(format!(
@@ -122,10 +128,7 @@ impl Table {
             )));
         }
         for seed in 0..SEEDS {
-            if seed > 0 || grouped != key.kind {
-                let drain = Drain::create(context.directory, &format!("regrouped-{seed}"))?;
-                rows = rows.regroup(&key, seed, drain, context.block, context.pause)?;
-            }
+            rows = rows.grouped(&key, seed, context)?;
             let Some(hashes) = sort(&rows, &key, seed, on_duplicate, context)? else { continue };
             let records = hashes.words().len() as u64;
             if let Some((shape, pilots)) = search(seed, &hashes, context)? {
@@ -137,6 +140,11 @@ impl Table {
         Err(Error::Source(format!("no index found for {count} keys with {SEEDS} seeds; this is a bug in bedeck")))
     }
 
+    /// Bytes of memory that its index takes, and the marks of its slots.
+    pub fn memory(&self) -> usize {
+        self.index.pilots.len() + self.index.shape.total_slots() as usize / 8
+    }
+
     /// Whether keys are integers.
     pub fn is_int(&self) -> bool {
         self.index.key.kind == KeyKind::Int
@@ -144,15 +152,7 @@ impl Table {
 
     /// All slots, in order.
     pub fn units(&self) -> Vec<Unit> {
-        let shape = &self.index.shape;
-        // Groups and parts are both equal shares of all hashes: where their numbers have a common divisor, boundaries meet.
-        let units = 1 << shape.parts.trailing_zeros().min(GROUPS.trailing_zeros());
-        let (groups, slots) = (GROUPS / units, shape.total_slots() / units as u64);
-        let unit = |i: usize| Unit {
-            groups: i * groups..(i + 1) * groups,
-            slots: (i as u64 * slots) as u32..((i as u64 + 1) * slots) as u32,
-        };
-        (0..units).map(unit).collect()
+        Unit::all(&self.index.shape)
     }
 
     /// Calls `work` for every segment, on several threads, with the segment's number and its slots, and hands the results in order to
@@ -199,7 +199,7 @@ fn sort(
     context: &Context<'_>,
 ) -> Result<Option<Pages>> {
     let spill = Spill::create(context.directory, "hashes")?;
-    let (mut examples, mut duplicates, mut distinct, mut outcome) = (Vec::new(), 0, true, Ok(()));
+    let (mut duplicates, mut distinct, mut outcome) = (Duplicates::default(), true, Ok(()));
     let work = |group: usize| {
         let mut hashes = rows.hashes(group);
         hashes.sort_unstable();
@@ -210,10 +210,8 @@ fn sort(
         (bytes, count - hashes.len(), find_equal(rows, key, seed, group, &equal, on_duplicate == OnDuplicate::Error))
     };
     parallel::ordered(context.threads, GROUPS, work, |(bytes, dropped, found)| {
-        duplicates += dropped;
         distinct = found.is_some();
-        examples.extend(found.into_iter().flatten());
-        keep_first(&mut examples);
+        duplicates.add(dropped as u64, found.into_iter().flatten());
         outcome = spill.append(&bytes).and_then(|_| (context.pause)());
         distinct && outcome.is_ok()
     });
@@ -221,33 +219,10 @@ fn sort(
     if !distinct {
         return Ok(None);
     }
-    if on_duplicate == OnDuplicate::Error && duplicates > 0 {
-        let mut text = format!(
-            "key {:?}: {duplicates} {} too many; set on_duplicate = \"first\" or \"last\" to keep one of each key. The first:",
-            key.field,
-            if duplicates == 1 { "row" } else { "rows" }
-        );
-        for (places, stored) in examples {
-            let mut shown = Vec::new();
-            crate::json::write_key(key, &stored, &mut shown);
-            let places = places.into_iter().map(|(origin, row)| (context.describe)(origin, row));
-            text += &format!("\n  {}: {}", String::from_utf8_lossy(&shown), places.collect::<Vec<_>>().join("; "));
-        }
-        return Err(Error::DuplicateKey(text));
+    if on_duplicate == OnDuplicate::Error {
+        duplicates.refuse(key, context.describe)?;
     }
     spill.map().map(Some)
-}
-
-/// Places that are told of one key.
-const PLACES: usize = 4;
-
-/// Places of the rows of one key, in order, and the key.
-type Equal = (Vec<(u32, u64)>, Vec<u8>);
-
-/// The ten that come first in the sources: the order of hashes means nothing to a person.
-fn keep_first(examples: &mut Vec<Equal>) {
-    examples.sort_unstable();
-    examples.truncate(10);
 }
 
 /// The first keys of a group that come more than once, if they are to be told, given the hashes that do; `None` if two
@@ -274,15 +249,11 @@ fn find_equal(
                 return None;
             }
             if told {
-                places.push((row.origin, row.row));
-                places.sort_unstable();
-                places.truncate(PLACES);
+                duplicates::note((row.origin, row.row), places);
             }
         }
     }
-    let mut examples: Vec<Equal> = found.into_values().filter(|_| told).collect();
-    keep_first(&mut examples);
-    Some(examples)
+    Some(found.into_values().filter(|_| told).collect())
 }
 
 /// The dimensions and the pilots for these hashes; `None` where some part has no pilots.

@@ -1,5 +1,6 @@
 //! Answers in Arrow's form.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
@@ -7,6 +8,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 use bedeck_core::columns::{Columns, schema};
 use bedeck_core::error::Error;
 use bedeck_core::gather::Frame;
+use bedeck_core::layers::Layer;
 use bedeck_core::lookup::BATCH;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
@@ -61,7 +63,7 @@ pub struct Scan(pub Arc<Program>);
 #[pymethods]
 impl Scan {
     fn __arrow_c_stream__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        export_stream(py, Box::new(Reader { program: self.0.clone(), next: 0, frame: Frame::default(), done: 0 }))
+        export_stream(py, Box::new(Reader::new(self.0.clone())))
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
@@ -71,14 +73,19 @@ impl Scan {
 
 struct Reader {
     program: Arc<Program>,
-    /// The next slot.
-    next: u32,
+    /// The pieces that are left.
+    pieces: Box<dyn Iterator<Item = (Layer, Range<u32>)> + Send>,
     /// The slice being read, and how many of its records are done: a batch may be full in the middle of it.
     frame: Frame,
     done: usize,
 }
 
 impl Reader {
+    fn new(program: Arc<Program>) -> Self {
+        let pieces = Box::new(program.version.types[program.node.type_place].layers.pieces(BATCH as u32));
+        Self { program, pieces, frame: Frame::default(), done: 0 }
+    }
+
     fn batch(&mut self) -> Result<Option<RecordBatch>, Error> {
         let program = self.program.clone();
         let mut columns = Columns::new(&program.version, &program.node);
@@ -97,15 +104,10 @@ impl Reader {
     /// Reads the next slice; false after the last.
     fn refill(&mut self) -> Result<bool, Error> {
         let Program { version, node, .. } = &*self.program;
-        let blob = &version.types[node.type_place].blob;
-        let slots = blob.directory().index.total_slots() as u32;
-        if self.next >= slots {
-            return Ok(false);
-        }
-        let end = slots.min(self.next.saturating_add(BATCH as u32));
+        let Some((layer, slots)) = self.pieces.next() else { return Ok(false) };
         self.frame.spans.clear();
-        self.frame.spans.extend(blob.spans(self.next..end));
-        (self.next, self.done) = (end, 0);
+        self.frame.spans.extend(version.types[node.type_place].layers.spans(layer, slots));
+        self.done = 0;
         self.frame.follow(version, node, None)?;
         Ok(true)
     }

@@ -5,20 +5,57 @@ use std::sync::{Mutex, PoisonError};
 
 use arrow_array::RecordBatchReader;
 use bedeck_core::build;
+use bedeck_core::cycle::Options;
 use bedeck_core::error::Error;
+use bedeck_core::lookup::Keys;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use serde::Serialize;
 
 use crate::arrow::import_stream;
 use crate::error::OrRaise;
+use crate::ids::parse;
+use crate::version::Version;
 
 /// Collects the rows of all types, then writes their blobs.
 #[pyclass(frozen)]
-pub struct Builder(Mutex<Option<build::Builder>>);
+pub struct Builder {
+    builder: Mutex<Option<build::Builder>>,
+    /// Ids to delete, by type: which kind of keys they are, the version tells that they are deleted from.
+    deleted: Mutex<Vec<(String, Py<PyAny>)>>,
+}
 
 impl Builder {
     fn with<T>(&self, work: impl FnOnce(&mut Option<build::Builder>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.builder.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends the building: `work` is given the builder, and what to tell how far it has come.
+    fn end<T: Serialize + Send>(
+        &self,
+        py: Python<'_>,
+        report: Option<Py<PyAny>>,
+        work: impl FnOnce(build::Builder, build::Report<'_>) -> Result<T, Error> + Send,
+    ) -> PyResult<String> {
+        let builder = self.with(Option::take).ok_or_else(finished)?;
+        let signal = Mutex::new(None);
+        let tell = |at: build::Progress<'_>| {
+            let told = Python::attach(|py| {
+                py.check_signals()?;
+                report
+                    .as_ref()
+                    .map_or(Ok(()), |report| report.call1(py, (at.type_name, at.stage, at.done, at.of)).map(drop))
+            });
+            told.map_err(|raised| {
+                *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
+                Error::Io("interrupted".into())
+            })
+        };
+        let made = py.detach(|| work(builder, &tell));
+        if let Some(raised) = signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(raised);
+        }
+        serde_json::to_string(&made.or_raise(py)?).map_err(|e| PyRuntimeError::new_err(e.to_string()))
     }
 }
 
@@ -26,7 +63,8 @@ impl Builder {
 impl Builder {
     #[new]
     fn new(directory: PathBuf, threads: usize, memory: usize) -> Self {
-        Self(Mutex::new(Some(build::Builder::new(&directory, threads, memory))))
+        let builder = Mutex::new(Some(build::Builder::new(&directory, threads, memory)));
+        Self { builder, deleted: Mutex::default() }
     }
 
     /// Declares a type; `spec` is the JSON of a `TypeSpec`.
@@ -53,25 +91,42 @@ impl Builder {
     /// Writes all blobs into the directory and checks them; returns the JSON of a list of `Built`. `report` is called with a type, a stage,
     /// the slots done and all slots. What it raises ends the build; so does Ctrl-C.
     fn finish(&self, py: Python<'_>, report: Option<Py<PyAny>>) -> PyResult<String> {
-        let builder = self.with(Option::take).ok_or_else(finished)?;
-        let signal = Mutex::new(None);
-        let tell = |at: build::Progress<'_>| {
-            let told = Python::attach(|py| {
-                py.check_signals()?;
-                report
-                    .as_ref()
-                    .map_or(Ok(()), |report| report.call1(py, (at.type_name, at.stage, at.done, at.of)).map(drop))
-            });
-            told.map_err(|raised| {
-                *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
-                Error::Io("interrupted".into())
-            })
-        };
-        let built = py.detach(|| builder.finish(&tell));
-        if let Some(raised) = signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(raised);
+        self.end(py, report, |builder, tell| builder.finish(tell))
+    }
+
+    /// Takes ids of records to delete, in an update.
+    fn delete(&self, name: String, ids: Py<PyAny>) {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).push((name, ids));
+    }
+
+    /// Writes what the rows change of the version `current` as overlays and groups over its bases, or new bases; `options` is the JSON of
+    /// `Options`, and `report` as for `finish`. Returns the JSON of an `Outcome`.
+    fn finish_over(
+        &self,
+        py: Python<'_>,
+        current: &Version,
+        options: &str,
+        report: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let options: Options = serde_json::from_str(options).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let deleted = std::mem::take(&mut *self.deleted.lock().unwrap_or_else(PoisonError::into_inner));
+        let version = current.version.clone();
+        for (name, ids) in deleted {
+            let spec = &version.types[version.find(&name).or_raise(py)?].layers.base.directory().key;
+            let ids = parse(spec, ids.bind(py))?;
+            self.with(|builder| builder.as_mut().map(|builder| ids.with(|keys| delete(builder, &name, keys))))
+                .ok_or_else(finished)?;
         }
-        serde_json::to_string(&built.or_raise(py)?).map_err(|e| PyRuntimeError::new_err(e.to_string()))
+        self.end(py, report, |builder, tell| builder.finish_over(&version, &options, tell))
+    }
+}
+
+/// Deletes keys; what cannot be one is in no catalogue.
+fn delete(builder: &mut build::Builder, name: &str, keys: &Keys<'_>) {
+    match keys {
+        Keys::Wide(keys) => keys.iter().flatten().for_each(|key| builder.delete(name, key)),
+        Keys::Word(keys) => keys.iter().flatten().for_each(|key| builder.delete(name, key)),
+        Keys::Bytes(keys) => keys.iter().flatten().for_each(|key| builder.delete(name, key)),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Records as Python objects.
 
-use bedeck_core::directory::KeySpec;
+use bedeck_core::directory::{Field, KeySpec};
 use bedeck_core::error::Error;
 use bedeck_core::gather::{Frame, Named};
 use bedeck_core::key::{KeyKind, print_base62, print_uuid};
+use bedeck_core::locator::Span;
 use bedeck_core::record::{Record, Value};
-use bedeck_core::selection::{From, Node};
+use bedeck_core::selection::{From, Node, Source};
 use bedeck_core::text::unescape;
 use bedeck_core::time::civil;
 use bedeck_core::types::{Scalar, Unit};
@@ -28,7 +29,7 @@ pub struct Shape {
 impl Shape {
     /// Prepares a compiled node.
     pub fn new(py: Python<'_>, version: &Version, node: &Node) -> PyResult<Self> {
-        let fields = version.types[node.type_place].blob.columns();
+        let fields = &version.types[node.type_place].fields;
         let zone = |from: &From| match from {
             From::Field(i) => match &fields[*i].field_type.scalar {
                 Scalar::Timestamp(_, Some(name)) => time_zone(py, name).map(Some),
@@ -77,7 +78,7 @@ impl<'a> Level<'a> {
         if span.is_missing() {
             return Ok(py.None().into_bound(py));
         }
-        let record = self.version.types[self.node.type_place].blob.record(span).or_raise(py)?;
+        let record = self.version.types[self.node.type_place].layers.record(span).or_raise(py)?;
         let dict = PyDict::new(py);
         for (place, name) in self.shape.names.iter().enumerate() {
             dict.set_item(name, self.output(py, frame, i, &record, place)?)?;
@@ -95,20 +96,26 @@ impl<'a> Level<'a> {
         record: &Record<'a>,
         place: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let directory = self.version.types[self.node.type_place].blob.directory();
-        match self.node.outputs[place].from {
-            From::Key => key(py, &directory.key, record.key().or_raise(py)?)
-                .map_err(|error| self.unsound(py, &directory.key.field, error)),
-            From::Field(field) => {
-                let field = &self.version.types[self.node.type_place].blob.columns()[field];
-                let zone = self.shape.zones[place].as_ref();
-                value(py, &field.field_type.scalar, zone, record.value(field).or_raise(py)?)
-                    .map_err(|error| self.unsound(py, &field.name, error))
+        let (layers, span) = (&self.version.types[self.node.type_place].layers, frame.spans[i]);
+        let field = |record: &Record<'a>, field: &'a Field| {
+            let zone = self.shape.zones[place].as_ref();
+            value(py, &field.field_type.scalar, zone, record.value(field).or_raise(py)?)
+                .map_err(|error| self.unsound(py, span, &field.name, error))
+        };
+        match self.node.steps_of(span)[place].source {
+            Source::Key => {
+                let spec = &layers.base.directory().key;
+                key(py, spec, record.key().or_raise(py)?).map_err(|error| self.unsound(py, span, &spec.field, error))
             }
-            From::Keys(child) => self
+            Source::Field(at) => field(record, &layers.blob(span.layer()).columns()[at]),
+            Source::Aside(group, at) => {
+                field(&layers.aside(group, span.ordinal).or_raise(py)?, &layers.groups[group].columns()[at])
+            }
+            Source::Nothing => Ok(py.None().into_bound(py)),
+            Source::Keys(child) => self
                 .links(py, frame, i, child, |at| self.referenced_key(py, frame, child, at))
-                .map_err(|error| self.unsound(py, &self.node.outputs[place].name, error)),
-            From::Through(child) => {
+                .map_err(|error| self.unsound(py, span, &self.node.outputs[place].name, error)),
+            Source::Through(child) => {
                 self.links(py, frame, i, child, |at| self.child(child).dict(py, &frame.links[child].frame, at))
             }
         }
@@ -116,9 +123,9 @@ impl<'a> Level<'a> {
 
     /// What Python finds wrong with a stored value, as damage to its file.
     #[cold]
-    fn unsound(&self, py: Python<'_>, field: &str, error: PyErr) -> PyErr {
+    fn unsound(&self, py: Python<'_>, span: Span, field: &str, error: PyErr) -> PyErr {
         if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyOverflowError>(py) {
-            let blob = &self.version.types[self.node.type_place].blob;
+            let blob = self.version.types[self.node.type_place].layers.blob(span.layer());
             return to_py(py, &blob.damaged("records", &format!("field {field:?}: {error}")));
         }
         error

@@ -37,7 +37,7 @@ impl Record {
         if matches!(node.outputs[place].from, From::Keys(_) | From::Through(_)) {
             frame.follow(version, node, None).or_raise(py)?;
         }
-        let record = version.types[node.type_place].blob.record(self.span).or_raise(py)?;
+        let record = version.types[node.type_place].layers.record(self.span).or_raise(py)?;
         self.program.level().output(py, &frame, 0, &record, place)
     }
 

@@ -95,7 +95,7 @@ fn deadline_in(seconds: Option<f64>) -> PyResult<Option<Instant>> {
 impl Compiled {
     fn parse(&self, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
         let program = &*self.0;
-        parse(&program.version.types[program.node.type_place].blob.directory().key, ids)
+        parse(&program.version.types[program.node.type_place].layers.base.directory().key, ids)
     }
 
     /// Goes through the slices of a list with the GIL held, but for a moment between two of them: a long list must not stop
@@ -232,7 +232,7 @@ impl Compiled {
     ) -> PyResult<Bound<'py, PyList>> {
         let out = PyList::empty(py);
         // Only the records themselves are looked up: what they refer to is followed when it is asked for.
-        let bare = Node { type_place: self.0.node.type_place, outputs: Vec::new(), children: Vec::new() };
+        let bare = Node::bare(self.0.node.type_place);
         self.each(py, &bare, ids, missing, deadline, |frame| {
             for span in &frame.spans {
                 if span.is_missing() {
@@ -249,9 +249,11 @@ impl Compiled {
     /// The lazy record of one id, or `None`.
     fn find(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> PyResult<Option<Record>> {
         let program = &*self.0;
-        let blob = &program.version.types[program.node.type_place].blob;
+        let layers = &program.version.types[program.node.type_place].layers;
         let mut spans: Vec<Span> = Vec::with_capacity(1);
-        parse_one(&blob.directory().key, id)?.with(|keys| keys.find(blob, 0..1, &mut spans)).or_raise(py)?;
+        parse_one(&layers.base.directory().key, id)?
+            .with(|keys| keys.find(layers, 0..1, true, &mut spans))
+            .or_raise(py)?;
         Ok(spans.first().filter(|span| !span.is_missing()).map(|span| Record::new(self.0.clone(), *span)))
     }
 

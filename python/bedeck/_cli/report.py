@@ -170,7 +170,7 @@ def _type(of: Mapping[str, Any], memory: Mapping[str, Any]) -> Facts:
 
 
 def _memory(catalogue: bedeck.Catalogue, memory: Mapping[str, Any]) -> Facts:
-    told = processes_of(LocalStore(catalogue.path).blobs(catalogue.state.manifest).values())
+    told = processes_of(LocalStore(catalogue.path).blobs(catalogue.state.files.manifest).values())
     seen = told and [
         {"pid": pid, "name": name, "this": pid == os.getpid(), **{member: of[member] for member in OF_A_PROCESS}}
         for pid, name, of in told.seen

@@ -17,8 +17,9 @@ from bedeck._cli.operations import gc, pin, rollback, unpin, versions
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import status
 from bedeck.build import LEAST_MEMORY
-from bedeck.catalogue import Missing, Verify
+from bedeck.catalogue import Missing
 from bedeck.errors import MissingKeyError, SchemaError
+from bedeck.state import Verify
 
 __all__ = ["verbs"]
 

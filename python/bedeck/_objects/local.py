@@ -26,6 +26,8 @@ class LocalObjects:
     then the folder it is in is synced. Folders are made where they are missing.
     """
 
+    usable = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 

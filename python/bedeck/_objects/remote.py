@@ -68,6 +68,11 @@ class RemoteObjects:
         """The URL, without a slash at its end."""
         return self._url
 
+    @property
+    def usable(self) -> bool:
+        """Whether no process that this one was forked from has asked for anything."""
+        return RemoteObjects._asking in {None, os.getpid()}
+
     def get(self, name: str) -> bytes:
         """All bytes of an object, which has to be below a GiB: `DamagedError`."""
         with self._asked("read", name):
@@ -147,10 +152,10 @@ class RemoteObjects:
 
     @contextmanager
     def _asked(self, doing: str, name: str) -> Iterator[None]:
-        asking = RemoteObjects._asking = RemoteObjects._asking or os.getpid()
-        if asking != os.getpid():
+        if not self.usable:
             why = "this process was forked from one that used stores at URLs; open them after the fork, or spawn it"
             raise StoreError(f"cannot {doing} {name} of {self._url}: {why}")
+        RemoteObjects._asking = os.getpid()
         try:
             yield
         except StoreError:
