@@ -133,8 +133,10 @@ class Log:
         Found from the hint ``latest`` and by asking for the next number until there is none; where the hint leads
         nowhere, by listing. What lies beyond a gap is not seen: `newest` sees it.
         """
-        known = self._known
-        number = max(self._hinted(), known.number if known else 0)
+        hinted, known = self._hinted(), self._known
+        if known and hinted < known.number and self._attempt(known.number) != known:
+            known = self._known = None  # another log lies in its place
+        number = max(hinted, known.number if known else 0)
         found = known if known and known.number == number else self._attempt(number) if number else None
         if found is None:
             numbers = self.numbers()

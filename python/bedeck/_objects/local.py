@@ -69,7 +69,7 @@ class LocalObjects:
         """The names in one folder that start with ``prefix`` and come after ``after``, ascending. May be none."""
         folder, _, start = prefix.rpartition("/")
         try:
-            found = [path.name for path in (self.path / folder).iterdir()]
+            found = os.listdir(self.path / folder)  # noqa: PTH208 - a log may have very many entries
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
