@@ -7,12 +7,15 @@ BIN := .venv/bin
 TOOLS := .venv/tools.stamp
 RIVALS := .venv/rivals.stamp
 CORE := .venv/core.stamp
+AZURITE := 3.35.0
+S3RVER := 3.7.1
+SERVERS := .venv/node/azurite-$(AZURITE)-s3rver-$(S3RVER).stamp
 CORE_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -type d -o -name '*.rs' -o -name Cargo.toml)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test check bench bench-full lock need-python need-cargo
+.PHONY: help venv build demo test servers check bench bench-full bench-refresh lock need-python need-cargo
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -29,6 +32,8 @@ test: need-cargo $(CORE) ## Run the tests of the Rust core, then those of the Py
 	cargo test --release --locked --package bedeck-core
 	$(BIN)/python -m pytest
 
+servers: $(SERVERS) ## Install the servers of objects that some tests start, which need Node and npm
+
 check: need-cargo $(TOOLS) ## Check form, lints and types of everything
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
 		echo "make: rustfmt or clippy is missing. Install both:  rustup component add rustfmt clippy" >&2; \
@@ -44,6 +49,9 @@ bench: need-cargo $(CORE) $(RIVALS) ## Measure bedeck against its rivals on this
 
 bench-full: need-cargo $(CORE) $(RIVALS) ## The same at 1, 5 and 100 million tracks: 24 GB of memory, 40 GB of disk, an hour or more
 	$(BIN)/python -m benchmarks --tracks 1000000,5000000,100000000 --discard
+
+bench-refresh: need-cargo $(CORE) ## Measure a catalogue of 10 million tracks that changes while it is served: 10 minutes or more
+	$(BIN)/python -m benchmarks --refresh 10000000
 
 lock: need-python ## Write requirements-dev.lock and requirements-bench.lock anew from pyproject.toml, with the newest versions
 	$(PYTHON) -m venv .venv/lock
@@ -62,6 +70,11 @@ $(TOOLS): requirements-dev.lock
 
 $(RIVALS): requirements-bench.lock $(TOOLS)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-bench.lock
+	@touch $@
+
+$(SERVERS): $(TOOLS)
+	@command -v npm >/dev/null || { echo "make: npm is missing. On Debian and Ubuntu:  sudo apt-get install npm" >&2; exit 1; }
+	npm install --prefix .venv/node --no-audit --no-fund --loglevel error azurite@$(AZURITE) s3rver@$(S3RVER)
 	@touch $@
 
 $(CORE): $(TOOLS) $(CORE_SOURCES)

@@ -10,7 +10,9 @@ from benchmarks.contest import Effort
 from benchmarks.data import Data
 from benchmarks.jobs import JOBS
 from benchmarks.peers import RIVALS
+from benchmarks.refresh import refresh
 from benchmarks.report import write
+from benchmarks.report.refresh import write_refresh
 from benchmarks.results import Results, Run
 from benchmarks.run import Plan, run, with_hollow
 
@@ -34,6 +36,7 @@ def _options() -> Namespace:
     add("--discard", action="store_true", help="after each run remove what peers serve from: 3 GB a million tracks")
     add("--render", action="store_true", help="measure nothing: report what the last runs of these sizes have kept")
     add("--only-hollow", action="store_true", help="measure Netflix Hollow alone, and add it to the last runs kept")
+    add("--refresh", type=int, metavar="TRACKS", help="measure changes of a catalogue of so many tracks, and no more")
     add("--data", type=Path, default=_HERE / ".data", help="folder that keeps the data")
     add("--report", type=Path, default=_HERE / "REPORT.md", help="file to write, with a folder of plots beside it")
     options = parser.parse_args()
@@ -89,9 +92,19 @@ def _plan(options: Namespace, place: int) -> Plan:
     )
 
 
+def _refresh(data: Data, report: Path) -> None:
+    found = refresh(data)
+    found.keep(data)
+    write_refresh(found, report)
+    print(f"written: {report}")
+
+
 def main() -> None:
     """Run everything, print the bars, write the report."""
     options = _options()
+    if options.refresh:
+        _refresh(Data(options.data.resolve(), options.refresh), options.report.with_name("REFRESH.md"))
+        return
     results = Results(_runs(options))
     for bar in bars(results):
         size = f"at {bar.tracks:,}"

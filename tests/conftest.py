@@ -4,11 +4,18 @@ And what several tests need of the process they run in.
 """
 
 import os
+import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+import servers
+from bedeck._objects.local import LocalObjects
+from bedeck._objects.remote import RemoteObjects
+from bedeck.objects import Objects
 
 settings.register_profile(
     "bedeck",
@@ -26,3 +33,32 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[servers.Place]:
+    """A bucket of its own for the tests, in an S3 on this machine."""
+    with servers.s3() as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[servers.Place]:
+    """A container of its own for the tests, in an Azure on this machine."""
+    with servers.azure() as place:
+        yield place
+
+
+@pytest.fixture(params=["folder", "s3", "azure"])
+def new_objects(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Objects]:
+    """Makes objects where there are none yet: in a folder, in S3, and in Azure."""
+    if request.param == "folder":
+        return lambda: LocalObjects(tmp_path / secrets.token_hex(8))
+    place: servers.Place = request.getfixturevalue(request.param)
+    return lambda: RemoteObjects(f"{place.url}/{secrets.token_hex(8)}/store", **place.options)
+
+
+@pytest.fixture
+def objects(new_objects: Callable[[], Objects]) -> Objects:
+    """No objects yet, in a folder, in S3, and in Azure."""
+    return new_objects()

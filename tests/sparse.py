@@ -24,6 +24,7 @@ MAGIC = b"\x89BEDECK\n"
 ALIGNMENT = 2 << 20
 SECTIONS = ("pilots", "records", "heap", "values", "locator")
 ENDS, LINE, FIXED, INLINE = 28, 64, 14, 255
+NAMED = ("id", "name", "type", "reference")  # what manifests tell of a field
 FIELDS = [
     {
         "id": 0,
@@ -93,6 +94,7 @@ class Sparse:
     def directory(self) -> dict[str, Any]:
         return {
             "type": "n",
+            "kind": "base",
             "records": self.records,
             "epoch": "0" * 32,
             "digest": "0" * 32,
@@ -116,7 +118,7 @@ class Sparse:
         name = f"n-{content[:32]}.blob"
         path = store / "blobs" / name
         described = encode(self.directory())
-        prelude = MAGIC + struct.pack("<IIQQ", 0, 0, self.end, len(described))
+        prelude = MAGIC + struct.pack("<IIQQ", 1, 0, self.end, len(described))
         with path.open("wb") as file:
             try:
                 file.truncate(self.end + len(described))
@@ -125,6 +127,8 @@ class Sparse:
             for offset, piece in [(0, prelude), *self.pieces, (self.end, described)]:
                 file.seek(offset)
                 file.write(piece)
+        named = [{member: of[member] for member in NAMED if member in of} for of in FIELDS]
+        forged.manifest["types"]["n"]["fields"] = named
         forged.layer("n")["blob"] = {"name": name, "size": path.stat().st_size, "hash": content, "sections": []}
         forged.write_manifest(store)
         marks, mark = verified.folder(), verified.name_of(path, content)

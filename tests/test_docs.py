@@ -43,7 +43,7 @@ DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 RUN_HERE = [path for path in DOCUMENTS if path.name != "cli.md"]
 
 BLOCK = re.compile(
-    r"^(?P<mark><!-- not run: .+ -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^(?P<mark><!-- not run: [^\n]+ -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 DATA = {"", "json"}
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])

@@ -27,8 +27,9 @@ def test_json_is_taken_apart_with_every_shape_checked() -> None:
         tree["h"].hex(2)
 
 
-def announce(store: Path, number: int, **members: object) -> Path:
-    entry = {"entry": number, "kind": "announce", "version": number, "manifest": "0" * 64, "at": "", "by": ""} | members
+def announce(store: Path, number: int, manifest: str = "0" * 64, **members: object) -> Path:
+    announced = {"version": number, "manifest": manifest}
+    entry = {"entry": number, "kind": "announce", "announced": announced, "pinned": None} | members
     line = json.dumps(entry).encode()
     path = store / "log" / f"{number:010}.json"
     path.parent.mkdir(exist_ok=True)
@@ -37,10 +38,10 @@ def announce(store: Path, number: int, **members: object) -> Path:
 
 
 def publish(store: Path, number: int, **members: object) -> None:
-    data = json.dumps({"format": 0, "namespace": "default", "version": number, "types": {}} | members).encode()
+    data = json.dumps({"format": 1, "namespace": "default", "version": number, "types": {}} | members).encode()
     (store / "manifests").mkdir(exist_ok=True)
     (store / "manifests" / f"{blake3(data).hex()}.json").write_bytes(data)
-    announce(store, number, manifest=blake3(data).hex())
+    announce(store, number, blake3(data).hex())
 
 
 def test_the_newest_announced_version_is_opened_or_the_one_asked_for(tmp_path: Path) -> None:
@@ -53,6 +54,17 @@ def test_the_newest_announced_version_is_opened_or_the_one_asked_for(tmp_path: P
     assert reference.open(tmp_path, version=1).version == 1
     with pytest.raises(NotFoundError, match="version 3"):
         reference.open(tmp_path, version=3)
+
+
+def test_a_pinned_version_goes_before_the_announced_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        publish(tmp_path, number)
+    first, second = (json.loads(path.read_text().split("\n")[0]) for path in sorted(tmp_path.glob("log/*")))
+    announce(tmp_path, 3, kind="pin", announced=second["announced"], pinned=first["announced"])
+    assert reference.open(tmp_path).version == 1
+    assert reference.open(tmp_path, version=2).version == 2
+    announce(tmp_path, 4, kind="unpin", announced=second["announced"])
+    assert reference.open(tmp_path).version == 2
 
 
 def test_every_flipped_bit_of_log_and_manifest_is_found(tmp_path: Path) -> None:
@@ -69,10 +81,10 @@ def test_every_flipped_bit_of_log_and_manifest_is_found(tmp_path: Path) -> None:
 
 
 def test_what_a_newer_bedeck_wrote_is_told_from_damage(tmp_path: Path) -> None:
-    publish(tmp_path, 1, format=1)
+    publish(tmp_path, 1, format=2)
     with pytest.raises(FormatError, match=r"manifest\.format"):
         reference.open(tmp_path)
-    announce(tmp_path, 2, kind="pin")
+    announce(tmp_path, 2, kind="repeal")
     with pytest.raises(FormatError, match="kind"):
         reference.open(tmp_path)
 

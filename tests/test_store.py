@@ -15,33 +15,21 @@ from typing import Any
 
 import pytest
 
+import shelves
 from bedeck._core import blake3
 from bedeck.errors import BusyError, DamagedError, FormatError, NotFoundError, StoreError
 from bedeck.log import Entry, Ref
 from bedeck.store import LocalStore, Store
+from shelves import make_blob
 
 PROCESSES = multiprocessing.get_context("forkserver")  # a fork of its own single-threaded server, not of pytest
 PATIENCE = 120  # seconds until a test that waits for another process gives up
 
 
-def make_blob(folder: Path, type_name: str, data: bytes) -> dict[str, Any]:
-    """Write a blob as a build does; what the manifest says of it."""
-    hashed = blake3(data)
-    name = f"{type_name}-{hashed[:32]}.blob"
-    (folder / name).write_bytes(data)
-    return {"name": name, "size": len(data), "hash": hashed, "sections": []}
-
-
 def make_manifest(folder: Path, store: Store, head: Entry | None, tag: bytes = b"") -> dict[str, Any]:
     """Write the blobs of the version after `head`; its manifest."""
-    version = store.highest(head) + 1
-    blobs = {
-        "track": make_blob(folder, "track", b"tracks %d " % version + tag),
-        "artist": make_blob(folder, "artist", b""),
-    }
-    types = {name: {"layers": [{"version": version, "blob": blob}]} for name, blob in blobs.items()}
-    parent = head.announced.manifest if head else None
-    return {"format": 0, "namespace": "default", "version": version, "parent": parent, "types": types}
+    track = make_blob(folder, "track", b"tracks %d " % (store.highest(head) + 1) + tag)
+    return shelves.make_manifest(store, head, {"track": [track], "artist": [make_blob(folder, "artist", b"")]})
 
 
 def publish(store: Store, folder: Path, on: Entry | None, manifest: dict[str, Any]) -> Entry:
@@ -61,10 +49,10 @@ def forge(store: LocalStore, number: int, **members: object) -> None:
     path.write_bytes(line + f"\nblake3:{blake3(line)}\n".encode())
 
 
-def forge_manifest(store: LocalStore, data: bytes) -> Entry:
-    """Write a manifest as it should not be, its name right; the entry that would announce it."""
+def forge_manifest(store: LocalStore, data: bytes) -> Ref:
+    """Write a manifest as it should not be, its name right; what a log entry would call it."""
     (store.path / "manifests" / f"{blake3(data)}.json").write_bytes(data)
-    return Entry(1, 1, blake3(data), "2026-01-01T00:00:00Z", "somebody")
+    return Ref(1, blake3(data))
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -90,11 +78,12 @@ def new(tmp_path: Path) -> LocalStore:
 
 def test_reads_what_was_published(store: LocalStore) -> None:
     assert store.entries() == [1, 2, 3]
-    assert store.resolve() == store.head() == store.entry(3) == store.resolve(3)
-    assert [store.resolve(version).number for version in (1, 2, 3)] == [1, 2, 3]
+    assert store.head() == store.entry(3)
+    assert store.resolve() == store.entry(3).announced == store.resolve(3)
+    assert [store.resolve(version) for version in (1, 2, 3)] == [store.entry(number).announced for number in (1, 2, 3)]
     manifest = store.manifest(store.resolve())
     assert manifest["version"] == 3
-    assert manifest["parent"] == store.entry(2).manifest
+    assert manifest["parent"] == store.entry(2).announced.manifest
     assert sorted(path.read_bytes() for path in store.blobs(manifest).values()) == [b"", b"tracks 3 "]
 
 
@@ -103,16 +92,18 @@ def test_files_are_as_documented(store: LocalStore) -> None:
     assert checksum.decode() == f"blake3:{blake3(line)}"
     assert rest == b""
     members = json.loads(line)
-    assert sorted(members) == ["at", "by", "entry", "kind", "manifest", "version"]
-    assert (members["entry"], members["kind"], members["version"]) == (3, "announce", 3)
-    data = (store.path / "manifests" / f"{members['manifest']}.json").read_bytes()
-    assert blake3(data) == members["manifest"]
+    assert sorted(members) == ["announced", "at", "by", "details", "entry", "kind", "pinned"]
+    assert (members["entry"], members["kind"], members["pinned"]) == (3, "announce", None)
+    assert members["announced"]["version"] == 3
+    assert (store.path / "latest").read_text() == "3\n"
+    data = (store.path / "manifests" / f"{members['announced']['manifest']}.json").read_bytes()
+    assert blake3(data) == members["announced"]["manifest"]
     canonical = json.dumps(json.loads(data), separators=(",", ":"), sort_keys=True)
     assert data.decode() == canonical + "\n"
 
 
 def test_leaves_nothing_behind_but_the_documented_files(store: LocalStore) -> None:
-    assert sorted(path.name for path in store.path.iterdir()) == ["blobs", "log", "manifests", "tmp"]
+    assert sorted(path.name for path in store.path.iterdir()) == ["blobs", "latest", "log", "manifests", "tmp"]
     assert [path.name for path in (store.path / "tmp").iterdir()] == ["lock"]
     assert len(list((store.path / "blobs").iterdir())) == 4
 
@@ -149,7 +140,9 @@ def test_nothing_announced(new: LocalStore) -> None:
 
 def test_no_such_version(store: LocalStore) -> None:
     for version in (-1, 0, 4):
-        with pytest.raises(NotFoundError, match=rf"no version {version} in {store.path}: none of the 3 log entries"):
+        with pytest.raises(
+            NotFoundError, match=rf"no version {version} in {store.path}: the newest that was announced is version 3$"
+        ):
             store.resolve(version)
     with pytest.raises(NotFoundError, match=r"log entry 4 is missing from .*0000000004.json"):
         store.entry(4)
@@ -178,21 +171,21 @@ def test_every_damage_to_a_log_entry_is_told(store: LocalStore) -> None:
         for read in (store.head, store.resolve, lambda: store.resolve(3)):
             with pytest.raises(DamagedError, match=r"^log entry 3 of .*0000000003\.json\): restore it"):
                 read()
-    assert store.resolve(2).number == 2
+    assert store.resolve(2).version == 2
     path.write_bytes(whole)
     assert store.resolve().version == 3
 
 
 def test_every_damage_to_a_manifest_is_told(store: LocalStore) -> None:
-    entry = store.resolve()
-    path = store.path / "manifests" / f"{entry.manifest}.json"
+    ref = store.resolve()
+    path = store.path / "manifests" / f"{ref.manifest}.json"
     for data in damaged(path.read_bytes()):
         path.write_bytes(data)
-        with pytest.raises(DamagedError, match=rf"^manifest {entry.manifest} of .*checksum .*restore it"):
-            store.manifest(entry)
+        with pytest.raises(DamagedError, match=rf"^manifest {ref.manifest} of .*checksum .*restore it"):
+            store.manifest(ref)
     path.unlink()
-    with pytest.raises(DamagedError, match=rf"^manifest {entry.manifest} is missing from .*restore it"):
-        store.manifest(entry)
+    with pytest.raises(DamagedError, match=rf"^manifest {ref.manifest} is missing from .*restore it"):
+        store.manifest(ref)
 
 
 def test_blobs_missing_or_of_another_size_are_told(store: LocalStore) -> None:
@@ -212,26 +205,56 @@ def test_an_entry_under_another_number_is_damage(store: LocalStore) -> None:
         store.resolve()
 
 
+REF = {"version": 1, "manifest": "0" * 64}
+WHOLE = {"announced": REF, "at": "", "by": "", "details": {}, "entry": 1, "kind": "announce", "pinned": None}
+
+
+def test_an_entry_of_the_right_structure_is_read(store: LocalStore) -> None:
+    forge(store, 1, **WHOLE, more=1)
+    assert store.entry(1) == Entry(1, "announce", Ref(1, "0" * 64), None, "", "", {})
+
+
 @pytest.mark.parametrize(
-    "members",
+    "change",
     [
-        {},
-        {"entry": 1, "kind": "announce"},
-        {"entry": "1", "kind": "announce", "version": 1, "manifest": "0" * 64, "at": "", "by": ""},
-        {"entry": 1, "kind": "announce", "version": 1.0, "manifest": "0" * 64, "at": "", "by": ""},
-        {"entry": 1, "kind": "announce", "version": 1, "manifest": "../../secret", "at": "", "by": ""},
-        {"entry": 1, "kind": "announce", "version": 1, "manifest": "A" * 64, "at": "", "by": ""},
+        {"entry": "1"},
+        {"entry": 2},
+        {"entry": True},
+        {"at": None},
+        {"by": 1},
+        {"kind": None},
+        {"details": []},
+        {"announced": None},
+        {"announced": "1"},
+        *({name: {**REF, "version": value}} for name in ("announced", "pinned") for value in ("1", 1.0, 0, True, None)),
+        *({name: {**REF, "manifest": value}} for name in ("announced", "pinned") for value in ("../x", "A" * 64, 7)),
+        {"pinned": {}},
+        {"pinned": False},
     ],
+    ids=str,
 )
-def test_an_entry_of_wrong_structure_is_damage(store: LocalStore, members: dict[str, object]) -> None:
-    forge(store, 1, **members)
+def test_an_entry_of_wrong_structure_is_damage(store: LocalStore, change: dict[str, object]) -> None:
+    forge(store, 1, **WHOLE | change)
     with pytest.raises(DamagedError, match="log entry 1"):
         store.entry(1)
 
 
+@pytest.mark.parametrize("member", WHOLE)
+def test_an_entry_without_a_member_is_damage(store: LocalStore, member: str) -> None:
+    forge(store, 1, **{name: value for name, value in WHOLE.items() if name != member})
+    with pytest.raises(DamagedError, match="log entry 1"):
+        store.entry(1)
+
+
+def test_an_entry_of_format_0_is_told(store: LocalStore) -> None:
+    forge(store, 1, at="", by="", entry=1, kind="announce", manifest="0" * 64, version=1)
+    with pytest.raises(FormatError, match=r"log entry 1 .*older than format 1 .*build into a new store"):
+        store.entry(1)
+
+
 def test_an_entry_of_an_unknown_kind_is_from_a_newer_bedeck(store: LocalStore) -> None:
-    forge(store, 4, entry=4, kind="pin", version=2)
-    with pytest.raises(FormatError, match=r"log entry 4 .*of kind 'pin'.*upgrade"):
+    forge(store, 4, **{**WHOLE, "entry": 4, "kind": "repeal"})
+    with pytest.raises(FormatError, match=r"log entry 4 .*of kind 'repeal'.*upgrade"):
         store.resolve()
     assert store.resolve(2).version == 2
     with pytest.raises(FormatError), store.hold() as folder:
@@ -311,9 +334,10 @@ def test_a_missing_entry_matters_only_to_who_may_need_it(store: LocalStore) -> N
     assert store.entries() == [1, 3]
     assert store.resolve().version == 3
     assert store.resolve(1).version == 1
-    for version in (2, 9):
-        with pytest.raises(DamagedError, match=r"log entry 2 of .* is missing"):
-            store.resolve(version)
+    with pytest.raises(DamagedError, match=r"log entry 2 of .* is missing"):
+        store.resolve(2)
+    with pytest.raises(NotFoundError, match="no version 9"):
+        store.resolve(9)
     assert build(store).number == 4
 
 
@@ -323,7 +347,7 @@ def test_an_unreadable_entry_matters_only_to_who_may_need_it(store: LocalStore) 
     assert store.resolve(1).version == 1
     with pytest.raises(DamagedError, match="log entry 2"):
         store.resolve(2)
-    assert build(store).version == 4
+    assert build(store).announced.version == 4
 
 
 def test_nothing_is_built_on_an_unreadable_head(store: LocalStore) -> None:
@@ -336,7 +360,7 @@ def test_nothing_is_built_on_an_unreadable_head(store: LocalStore) -> None:
 
 def test_a_folder_in_the_place_of_an_entry_is_told(store: LocalStore) -> None:
     (store.path / "log" / "0000000004.json").mkdir()
-    with pytest.raises(StoreError, match=r"cannot read log entry 4 .*Is a directory"):
+    with pytest.raises(StoreError, match=r"cannot read log/0000000004.json of .*Is a directory"):
         store.resolve()
 
 
@@ -355,7 +379,7 @@ def test_several_versions_in_one_hold(new: LocalStore) -> None:
     with new.hold() as folder:
         entries = [publish(new, folder, new.head(), make_manifest(folder, new, new.head())) for _ in range(3)]
     assert [new.entry(number) for number in new.entries()] == entries
-    assert [new.manifest(entry)["version"] for entry in entries] == [1, 2, 3]
+    assert [new.manifest(entry.announced)["version"] for entry in entries] == [1, 2, 3]
 
 
 def test_building_again_heals_a_damaged_blob(store: LocalStore) -> None:
@@ -371,8 +395,8 @@ def test_building_again_heals_a_damaged_blob(store: LocalStore) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "told"),
     [
-        ({"parent": "0" * 64}, BusyError, "another build has announced a version .*build again"),
-        ({"parent": None}, BusyError, "another build has announced a version .*build again"),
+        ({"parent": "0" * 64}, ValueError, "parent is not what entry 3 announces"),
+        ({"parent": None}, ValueError, "parent is not what entry 3 announces"),
         ({"version": 3}, ValueError, "version 3 is not higher"),
         ({"types": {"track": {"layers": [{"blob": {"name": "x", "size": 1}}]}}}, DamagedError, "for type track"),
     ],
@@ -383,6 +407,18 @@ def test_a_refused_publication_announces_nothing(
     before = everything(store.path)
     with pytest.raises(error, match=told), store.hold() as folder:
         publish(store, folder, store.head(), {**make_manifest(folder, store, store.head()), **change})
+    assert everything(store.path) == before
+
+
+def test_what_was_built_on_an_older_version_is_not_announced(store: LocalStore) -> None:
+    before = everything(store.path)
+    with store.hold() as folder:
+        manifest = make_manifest(folder, store, store.entry(2), b"late")
+        with pytest.raises(BusyError, match="another build has announced a version"):
+            publish(store, folder, store.entry(2), {**manifest, "version": 4})
+        manifest = make_manifest(folder, store, None, b"late")
+        with pytest.raises(BusyError, match="another build has announced a version"):
+            publish(store, folder, None, manifest)
     assert everything(store.path) == before
 
 
@@ -439,34 +475,45 @@ def test_what_is_moved_is_on_disk_and_so_is_the_move_before_the_next_step(
         with monkeypatch.context() as patched:
             steps = record(patched)
             entry = publish(store, folder, store.head(), manifest)
-    assert steps == [
+    assert [step if "aside-" not in step[1] else (step[0], "aside") for step in steps] == [
         ("sync", track),
-        ("sync", artist),
         ("move", track),
+        ("sync", "blobs"),
+        ("sync", artist),
         ("move", artist),
         ("sync", "blobs"),
-        ("sync", "manifest.json"),
-        ("move", f"{entry.manifest}.json"),
+        ("sync", "aside"),
+        ("move", f"{entry.announced.manifest}.json"),
         ("sync", "manifests"),
-        ("sync", "entry.json"),
+        ("sync", "aside"),
         ("link", "0000000004.json"),
         ("sync", "log"),
+        ("sync", "aside"),
+        ("move", "latest"),
+        ("sync", "store"),
     ]
 
 
-@pytest.mark.parametrize("fail_at", range(1, 9))
 def test_a_full_disk_is_told_and_what_was_announced_still_is(
-    store: LocalStore, monkeypatch: pytest.MonkeyPatch, fail_at: int
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        steps = record(patched, fail_at)
-        told = (
-            rf"cannot (prepare|write to) the store {store.path}: .*No space left on device; mend that, then build again"
-        )
-        with pytest.raises(StoreError, match=told):
-            build(store)
-    assert announced(store) == (4 if ("link", "0000000004.json") in steps else 3)
-    assert build(store).version == announced(store)
+        steps = record(patched)
+        build(LocalStore(shutil.copytree(store.path, tmp_path / "copy")))
+    count = [step for step, _ in steps].count("sync")
+    told = r"cannot (prepare|write to) the store .*: .*No space left on device; mend that, then try again"
+    for fail_at in range(1, count + 1):
+        full = LocalStore(shutil.copytree(store.path, tmp_path / str(fail_at)))
+        with monkeypatch.context() as patched:
+            steps = record(patched, fail_at)
+            if fail_at > count - 2:  # the hint: without it, readers find the entry all the same
+                build(full)
+            else:
+                with pytest.raises(StoreError, match=told):
+                    build(full)
+        assert announced(full) == (4 if ("link", "0000000004.json") in steps else 3)
+        assert build(full).announced.version == announced(full)
+        assert [path.name for path in (full.path / "tmp").iterdir()] == ["lock"]
 
 
 def test_a_new_store_is_made_durable_up_to_the_folder_that_was_there(
@@ -532,7 +579,7 @@ def test_a_file_in_the_place_of_the_store_is_told(tmp_path: Path) -> None:
 def test_a_store_with_a_note_in_it_and_without_its_tmp_is_still_one(store: LocalStore) -> None:
     (store.path / "README").touch()
     shutil.rmtree(store.path / "tmp")
-    assert build(store).version == 4
+    assert build(store).announced.version == 4
 
 
 # Other processes
@@ -594,10 +641,11 @@ def publish_at_once(path: Path, rounds: int, barrier: Barrier, told: "Queue[tupl
     folder = path.parent / f"aside-{os.getpid()}"
     folder.mkdir()
     for number in range(rounds):
-        manifest = make_manifest(folder, store.head(), str(os.getpid()).encode())
+        head = store.head()
+        manifest = make_manifest(folder, store, head, str(os.getpid()).encode())
         barrier.wait(PATIENCE)
         try:
-            publish(store, folder, store.head(), manifest)
+            publish(store, folder, head, manifest)
             told.put((number, True))
         except BusyError:
             told.put((number, False))
@@ -615,11 +663,11 @@ def test_of_many_announcements_at_once_one_is_made(new: LocalStore) -> None:
     assert new.entries() == list(range(1, rounds + 1))
     parent = None
     for number in new.entries():
-        manifest = new.manifest(new.entry(number))
+        manifest = new.manifest(new.entry(number).announced)
         assert manifest["parent"] == parent
         assert manifest["version"] == number
         new.blobs(manifest)
-        parent = new.entry(number).manifest
+        parent = new.entry(number).announced.manifest
 
 
 def build_until(path: Path, step: int) -> None:
@@ -659,7 +707,8 @@ def test_a_build_killed_at_any_step_leaves_the_store_as_it_was(tmp_path: Path, v
         if version == versions:
             build(store)
         with store.hold():
-            assert sorted(path.name for path in (store.path / "tmp").iterdir()) == ["build", "lock"]
+            left = {path.name for path in (store.path / "tmp").iterdir() if not path.name.startswith("aside-")}
+            assert left == {"build", "lock"}
         for part in ("blobs", "manifests"):
             assert everything(store.path / part) == everything(after.path / part)
         assert store.entries() == list(range(1, versions + 2))
@@ -670,12 +719,12 @@ def test_a_build_killed_at_any_step_leaves_the_store_as_it_was(tmp_path: Path, v
 def announced(store: LocalStore) -> int:
     """The announced version, all of it found to be there; 0 where there is none."""
     try:
-        entry = store.resolve()
+        ref = store.resolve()
     except NotFoundError:
         return 0
-    for name, path in store.blobs(store.manifest(entry)).items():
+    for name, path in store.blobs(store.manifest(ref)).items():
         assert blake3(path.read_bytes())[:32] in name
-    return entry.version
+    return ref.version
 
 
 def hold_until_killed(path: Path, told: "Queue[int]") -> None:

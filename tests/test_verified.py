@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import bedeck
-from bedeck import catalogue, verified
+from bedeck import state, verified
 from bedeck.errors import DamagedError
 from bedeck.store import LocalStore
 from stores import SMALL, answers, small_rows
@@ -57,12 +57,12 @@ def open_(tmp_path: Path, blobs: dict[str, Path], later: Callable[..., None], mo
 
     class Spy:
         @staticmethod
-        def open(folder: Path, entries: str, stale: list[str], threads: int) -> Any:
+        def open(folder: Path, entries: str, stale: list[str], *others: Any) -> Any:
             verify.extend(stale)
-            return catalogue_version.open(folder, entries, stale, threads)
+            return catalogue_version.open(folder, entries, stale, *others)
 
-    catalogue_version = catalogue.Version
-    monkeypatch.setattr(catalogue, "Version", Spy)
+    catalogue_version = state.Version
+    monkeypatch.setattr(state, "Version", Spy)
 
     def open_store(**options: Any) -> list[str]:
         verify.clear()
@@ -83,7 +83,7 @@ def rewrite(path: Path, data: bytes) -> None:
 
 
 def marks(runtime: Path) -> list[Path]:
-    return sorted((runtime / "bedeck").glob("*"))
+    return sorted(path for path in (runtime / "bedeck").glob("*") if path.name != "turn")
 
 
 def test_what_was_verified_is_not_verified_again(open_: Open) -> None:
@@ -174,7 +174,7 @@ def test_a_file_that_changed_moments_ago_gets_no_mark(
 def test_a_file_that_changes_while_it_is_verified_gets_no_mark(
     open_: Open, blobs: dict[str, Path], runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = catalogue.Version
+    real = state.Version
 
     class Meddler:
         @staticmethod
@@ -184,7 +184,7 @@ def test_a_file_that_changes_while_it_is_verified_gets_no_mark(
             return opened
 
     with monkeypatch.context() as patched:
-        patched.setattr(catalogue, "Version", Meddler)
+        patched.setattr(state, "Version", Meddler)
         open_()
     assert len(marks(runtime)) == 1
     assert open_() == ["t"]
@@ -311,7 +311,7 @@ def test_without_a_runtime_folder_marks_are_kept_among_temporary_files(
     assert open_() == []
     folder = tmp_path / f"bedeck-{os.getuid()}"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 3  # and the turn
 
 
 def test_marks_that_cannot_be_written_are_done_without(
@@ -329,15 +329,15 @@ def test_marks_that_cannot_be_written_are_done_without(
 ANOTHER = """
 import sys
 import bedeck
-from bedeck import catalogue
+from bedeck import state
 
 class Spy:
     @staticmethod
-    def open(folder, entries, stale, threads):
+    def open(folder, entries, stale, *others):
         print("verifies", *sorted(name.partition("-")[0] for name in stale))
-        return real.open(folder, entries, stale, threads)
+        return real.open(folder, entries, stale, *others)
 
-real, catalogue.Version = catalogue.Version, Spy
+real, state.Version = state.Version, Spy
 print(len(bedeck.open(sys.argv[1])["t"]))
 """
 

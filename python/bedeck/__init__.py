@@ -15,6 +15,7 @@ from bedeck._core import DEBUG, VERSION, Batches, Record
 from bedeck.build import Build, build
 from bedeck.catalogue import Catalogue, Records, Selection, View
 from bedeck.catalogue import open as open  # noqa: A004 - bedeck.open, as gzip.open
+from bedeck.cycle import Cycle, CycleField, CycleType, Dangling, Finding
 from bedeck.diff import Diff, diff
 from bedeck.errors import (
     BusyError,
@@ -26,13 +27,16 @@ from bedeck.errors import (
     FormatError,
     MissingKeyError,
     NotFoundError,
+    RefusedError,
     SchemaError,
     SelectionError,
     SourceError,
     StoreError,
 )
 from bedeck.memory import MemoryWarning, Warmed
+from bedeck.producer import Producer
 from bedeck.schema import Key, Reference, Schema, Type
+from bedeck.status import Event, Status
 
 # Without `open`: "from bedeck import *" leaves the built-in one in its place.
 __all__ = [
@@ -40,25 +44,34 @@ __all__ = [
     "Build",
     "BusyError",
     "Catalogue",
+    "Cycle",
+    "CycleField",
+    "CycleType",
     "DamagedError",
+    "Dangling",
     "DanglingReferenceError",
     "DeadlineError",
     "Diff",
     "DuplicateKeyError",
     "Error",
+    "Event",
+    "Finding",
     "FormatError",
     "Key",
     "MemoryWarning",
     "MissingKeyError",
     "NotFoundError",
+    "Producer",
     "Record",
     "Records",
     "Reference",
+    "RefusedError",
     "Schema",
     "SchemaError",
     "Selection",
     "SelectionError",
     "SourceError",
+    "Status",
     "StoreError",
     "Type",
     "View",

@@ -27,11 +27,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bedeck.errors import SchemaError, SourceError, suggest, within
+from bedeck.evolution import settled
 from bedeck.schema import INTEGERS, FieldType, is_name
 from bedeck.zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
     import pyarrow as pa
@@ -54,6 +55,7 @@ __all__ = [
 # What Python and Arrow blame values with: every ArrowException for that is one of these.
 REFUSALS = (ArithmeticError, NotImplementedError, TypeError, ValueError)
 SHOWN = 80
+NOTHING: Mapping[str, FieldType] = {}
 UUID_BYTES = 16
 UUID_DIGITS = "(.{8})(.{4})(.{4})(.{4})(.{12})"
 
@@ -134,8 +136,12 @@ def pyarrow() -> ModuleType:
         raise ImportError("reading sources needs pyarrow: pip install pyarrow") from error
 
 
-def resolve(type_name: str, type_: Type, arrow_schema: pa.Schema) -> ResolvedType:
+def resolve(
+    type_name: str, type_: Type, arrow_schema: pa.Schema, known: Mapping[str, FieldType] = NOTHING
+) -> ResolvedType:
     """Decide which fields a source with this Arrow schema gives.
+
+    ``known`` has the types of fields, by name, that a field keeps if it can, unless ``type_`` declares another.
 
     Raises `SchemaError`, naming type, field, Arrow type and the way out, where this schema and ``type_`` do not agree.
     """
@@ -147,7 +153,7 @@ def resolve(type_name: str, type_: Type, arrow_schema: pa.Schema) -> ResolvedTyp
         fields = []
         for name, arrow_type in columns.items():
             with within(f'field "{name}"'):
-                values = _resolve_values(arrow_type, type_.fields.get(name))
+                values = _resolve_values(arrow_type, type_.fields.get(name), known.get(name))
                 if name in references:
                     values = _resolve_reference(arrow_type, values)
                 fields.append(ResolvedField(name, values, *references.get(name, ())))
@@ -251,6 +257,16 @@ def _check_columns(type_: Type, names: Sequence[str]) -> None:
     for name in type_.hot:
         if name not in (*names, *type_.references):
             raise SchemaError(f'hot: there is no "{name}"{suggest(name, (*names, *type_.references))}')
+    _check_renamed(type_, names)
+
+
+def _check_renamed(type_: Type, names: Sequence[str]) -> None:
+    for name, olds in type_.renamed.items():
+        if name not in (*names, *type_.references):
+            raise SchemaError(f'renamed: there is no "{name}"{suggest(name, (*names, *type_.references))}')
+        for old in olds:
+            if old in names:
+                raise SchemaError(f'renamed "{name}": there still is a column "{old}": leave it out, or rename nothing')
 
 
 def _resolve_key(key: Key, arrow_type: pa.DataType) -> tuple[FieldType, str | None]:
@@ -269,8 +285,10 @@ def _resolve_key(key: Key, arrow_type: pa.DataType) -> tuple[FieldType, str | No
     return values, kind or {"int64": "int", "uint64": "int", "binary": "bytes"}.get(values.kind)
 
 
-def _resolve_values(arrow_type: pa.DataType, declared: str | None) -> FieldType:
+def _resolve_values(arrow_type: pa.DataType, declared: str | None, known: FieldType | None) -> FieldType:
     values = FieldType.parse(declared) if declared else infer(arrow_type)
+    if values is not None and known is not None and not declared:
+        values = known if pyarrow().types.is_null(arrow_type) else settled(values, known)
     if values is None:
         raise SchemaError(f"{arrow_type} is no type of a field: {_way_out(arrow_type)}")
     if not _can_cast(arrow_type, values):

@@ -15,7 +15,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from bedeck._arrow import ResolvedType, cast, infer, pyarrow, resolve, schema_of, shown, take
+from bedeck._arrow import NOTHING, ResolvedType, cast, infer, pyarrow, resolve, schema_of, shown, take
 from bedeck.errors import SchemaError, SourceError, suggest
 from bedeck.schema import INTEGERS, FieldType, Type
 
@@ -31,7 +31,12 @@ NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, AbstractSet)
 
 
 def take_mappings(
-    type_name: str, type_: Type, rows: Iterable[object]
+    type_name: str,
+    type_: Type,
+    rows: Iterable[object],
+    known: Mapping[str, FieldType] = NOTHING,
+    *,
+    sparse: bool = False,
 ) -> tuple[ResolvedType, Generator[pa.RecordBatch, None, None]]:
     """What columns the mappings have, by the first 16,384 of them, and all of them as canonical batches, lazily.
 
@@ -43,8 +48,10 @@ def take_mappings(
     mappings = _mappings(rows)
     first = list(islice(mappings, CHUNK))
     types = [(name, take(_cells(first, name), _array, name, ORIGIN, 0).type) for name in _names(first, type_)]
-    resolved = resolve(type_name, type_, pyarrow().schema(types))
-    return resolved, _batches(resolved, type_, chain(first, mappings))
+    resolved = resolve(type_name, type_, pyarrow().schema(types), known)
+    names = {*type_.fields, *known}
+    batches = _batches(resolved, chain(first, mappings), names, () if sparse else tuple(type_.fields))
+    return resolved, batches
 
 
 def _mappings(rows: Iterable[object]) -> Iterator[Mapping[str, object]]:
@@ -72,7 +79,10 @@ def _cells(chunk: Sequence[Mapping[str, object]], name: str) -> list[object]:
 
 
 def _batches(
-    resolved: ResolvedType, type_: Type, mappings: Iterator[Mapping[str, object]]
+    resolved: ResolvedType,
+    mappings: Iterator[Mapping[str, object]],
+    declared: AbstractSet[str],
+    needed: Sequence[str],
 ) -> Generator[pa.RecordBatch, None, None]:
     pa = pyarrow()
     names = {column.name for column in resolved.columns}
@@ -80,16 +90,16 @@ def _batches(
     row, seen = 0, set[str]()
     while chunk := list(islice(mappings, CHUNK)):
         _check_names(chunk, names, row)
-        if not seen.issuperset(type_.fields):
+        if not seen.issuperset(needed):
             seen.update(*chunk)
         arrays = []
         for column in resolved.columns:
-            convert = partial(_canonical, values=column.values, declared=column.name in type_.fields)
+            convert = partial(_canonical, values=column.values, declared=column.name in declared)
             arrays.append(take(_cells(chunk, column.name), convert, column.name, ORIGIN, row))
         yield pa.record_batch(arrays, schema=schema)
         row += len(chunk)
     if row:
-        _check_declared(resolved.name, type_, sorted(seen))
+        _check_declared(resolved.name, needed, sorted(seen))
 
 
 def _check_names(chunk: Sequence[Mapping[str, object]], names: AbstractSet[str], start: int) -> None:
@@ -100,10 +110,10 @@ def _check_names(chunk: Sequence[Mapping[str, object]], names: AbstractSet[str],
             )
 
 
-def _check_declared(type_name: str, type_: Type, seen: Collection[str]) -> None:
-    for name in type_.fields:
+def _check_declared(type_name: str, needed: Sequence[str], seen: Collection[str]) -> None:
+    for name in needed:
         if name not in seen:
-            way_out = suggest(name, (other for other in seen if other not in type_.fields))
+            way_out = suggest(name, (other for other in seen if other not in needed))
             raise SchemaError(f'[type.{type_name}]: field "{name}": no row of {ORIGIN} has it{way_out}')
 
 

@@ -4,31 +4,25 @@ import json
 import operator
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from bedeck._core import Builder
 from bedeck._limit import memory_limit
-from bedeck.errors import SchemaError
-from bedeck.schema import Schema, Type
-from bedeck.sources import ResolvedType, Source, Stream, count, read
+from bedeck.cycle import Dangling
+from bedeck.intake import Intake, Progress, Work, chosen, expected
+from bedeck.manifest import assembled
+from bedeck.recipe import Recipe
+from bedeck.schema import Schema
+from bedeck.sources import Source
 from bedeck.store import Store
 
 __all__ = ["Build", "BuiltType", "Dangling", "build", "cores"]
 
 LEAST_MEMORY = 128 << 20
 MOST_MEMORY = 1 << 62
-WORK = {"read": 10, "index": 1, "resolve": 4, "write": 4, "check": 1}  # parts of the time that the stages take
-
-
-class Dangling(NamedTuple):
-    """References of one field to keys that have no record: how many ``uses`` of how many different ``keys``."""
-
-    uses: int
-    keys: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +77,7 @@ def build(  # noqa: PLR0913 - what may be left out is named
     *,
     threads: int | None = None,
     memory: int | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Build:
     """Build all types of a catalogue, and announce them as the next version of the store at ``store``.
 
@@ -110,50 +104,22 @@ def build(  # noqa: PLR0913 - what may be left out is named
     where there are no threads.
     """
     started = time.monotonic()
-    if threads is not None:
-        threads = _at_least(1, "threads", threads, "as many as there are cores")
-    if not isinstance(schema, Schema | str | os.PathLike):
-        raise TypeError(f"schema: a Schema or the path of a catalogue.toml is expected, not {type(schema).__name__}")
-    if memory is not None:
-        memory = min(_at_least(LEAST_MEMORY, "memory", memory, "half of what there is"), MOST_MEMORY)
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress={progress!r}: a function of two numbers is expected, or None")
-    base = Path() if isinstance(schema, Schema) else Path(schema).parent
-    place = "" if isinstance(schema, Schema) else f"{os.fspath(schema)}: "
-    schema = schema if isinstance(schema, Schema) else Schema.load(schema)
-    given = _given(schema, {} if sources is None else sources, place)
-    target = Store.at(store)
+    schema, base, place = declared(schema)
+    recipe = Recipe("build", schema, chosen(schema, sources, place))
+    target, room = Store.at(store), Room.of(threads, memory)
+    work = Work(expected(recipe, base), told(progress))
     with target.hold() as folder:
-        head = target.head()
+        head = target.newest()
         parent = target.manifest(head.announced) if head else None
-        builder = Builder(folder, threads or cores(), memory or _half())
-        numbers = _Numbers(parent)
-        work = _Work({name: count(source, base) for name, source in given.items()}, progress)
-        described = {}
-        with closing(builder):
-            for name, type_ in schema.types.items():
-                streams = work.watch(name, read(name, type_, given[name], base))
-                described[name] = _add(builder, numbers, name, type_, streams)
+        intake = Intake(recipe, base, parent, work)
+        with closing(Builder(folder, room.threads, room.memory)) as builder:
+            intake.fill(builder)
             built = json.loads(builder.finish(work.at))
-        version = target.highest(head) + 1
-        manifest = {
-            "format": 1,
-            "namespace": schema.namespace,
-            "version": version,
-            "parent": head.announced.manifest if head else None,
-            "schema": schema.to_mapping(),
-            "next_field_id": numbers.next,
-            "types": {
-                type_["name"]: {
-                    **{name: type_[name] for name in ("records", "digest", "epoch", "key")},
-                    "fields": described[type_["name"]],
-                    "layers": [{"version": version, **layer} for layer in type_["layers"]],
-                }
-                for type_ in built
-            },
-        }
+        version, hashed = target.highest(head) + 1, head.announced.manifest if head else None
+        manifest = assembled(intake, built, version, hashed)
         blobs = [layer["blob"]["name"] for type_ in built for layer in type_["layers"]]
-        target.announce(head, manifest, {name: folder / name for name in blobs})
+        details = {"how": "build", "sources": {name: taken.sources for name, taken in intake.taken.items()}}
+        target.announce(head, manifest, {name: folder / name for name in blobs}, details)
     types = {
         type_["name"]: BuiltType(
             rows=type_["rows"],
@@ -169,60 +135,45 @@ def build(  # noqa: PLR0913 - what may be left out is named
     return Build(version, types, time.monotonic() - started, gone)
 
 
+def declared(schema: Schema | str | os.PathLike[str]) -> tuple[Schema, Path, str]:
+    """A schema, the folder that its relative paths start from, and where it is from, for messages."""
+    if not isinstance(schema, Schema | str | os.PathLike):
+        raise TypeError(f"schema: a Schema or the path of a catalogue.toml is expected, not {type(schema).__name__}")
+    if isinstance(schema, Schema):
+        return schema, Path(), ""
+    return Schema.load(schema), Path(schema).parent, f"{os.fspath(schema)}: "
+
+
+def told(progress: Progress | None) -> Progress | None:
+    """A function that takes progress, if there is one."""
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress={progress!r}: a function of two numbers is expected, or None")
+    return progress
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a build may take: threads, and bytes of memory."""
+
+    threads: int
+    memory: int
+
+    @classmethod
+    def of(cls, threads: int | None, memory: int | None) -> "Room":
+        """What a caller allows; where that is `None`, all cores and half of the memory."""
+        if threads is not None:
+            threads = at_least(1, "threads", threads, "as many as there are cores")
+        if memory is not None:
+            memory = min(at_least(LEAST_MEMORY, "memory", memory, "half of what there is"), MOST_MEMORY)
+        return cls(threads or cores(), memory or _half())
+
+
 def _half() -> int:
     limit = memory_limit()
     return max(limit.bytes // 2 if limit else 0, LEAST_MEMORY)
 
 
-class _Work:
-    """How far a build has come, told to ``tell`` as work done and work in all."""
-
-    def __init__(self, expected: Mapping[str, int | None], tell: Callable[[int, int], object] | None) -> None:
-        self._rows = {name: rows or 0 for name, rows in expected.items()}
-        self._stages: dict[str, dict[str, float]] = {name: dict.fromkeys(WORK, 0.0) for name in expected}
-        self._tell = tell
-
-    def watch(self, name: str, streams: Iterable[Stream]) -> Iterator[Stream]:
-        """The streams of a type; what is read of them counts as done."""
-        read = 0
-
-        def progress(rows: int) -> None:
-            nonlocal read
-            read += rows
-            self._rows[name] = max(read, self._rows[name])
-            self.at(name, "read", read, self._rows[name])
-
-        for stream in streams:
-            stream.watch = progress
-            yield stream
-
-    def at(self, name: str, stage: str, done: int, of: int) -> None:
-        self._stages[name][stage] = done / of if of else 1.0
-        if self._tell is not None:
-            work = sum(rows * self._done(name) for name, rows in self._rows.items())
-            self._tell(int(work), sum(self._rows.values()) * sum(WORK.values()))
-
-    def _done(self, name: str) -> float:
-        """Work done for each row of a type."""
-        return sum(WORK[stage] * share for stage, share in self._stages[name].items())
-
-
-class _Numbers:
-    """Ids of fields: those that the parent gave, and new ones for new names, never one twice."""
-
-    def __init__(self, parent: Mapping[str, Any] | None) -> None:
-        self.next: int = parent["next_field_id"] if parent else 0
-        types = parent["types"] if parent else {}
-        self._known = {(name, field["name"]): field["id"] for name, of in types.items() for field in of["fields"]}
-
-    def of(self, type_name: str, field: str) -> int:
-        number = self._known.get((type_name, field))
-        if number is None:
-            number, self.next = self.next, self.next + 1
-        return int(number)
-
-
-def _at_least(least: int, name: str, value: int, otherwise: str) -> int:
+def at_least(least: int, name: str, value: int, otherwise: str) -> int:
     way_out = f"or None for {otherwise}"
     try:
         number = operator.index(value)
@@ -231,55 +182,3 @@ def _at_least(least: int, name: str, value: int, otherwise: str) -> int:
     if number < least:
         raise ValueError(f"{name}={value}: at least {least} is needed, {way_out}")
     return number
-
-
-def _given(schema: Schema, sources: Mapping[str, Source] | Iterable[object], place: str) -> dict[str, Source]:
-    if not isinstance(sources, Mapping):
-        example = f'{{"{next(iter(schema.types))}": [...]}}'
-        raise TypeError(f"sources: a mapping of type to source is expected, not {type(sources).__name__}: {example}")
-    for name in sources:
-        if name not in schema.types:
-            raise SchemaError(f"sources: there is no type {name!r}; the schema has {', '.join(schema.types)}")
-    given: dict[str, Source] = {}
-    for name, type_ in schema.types.items():
-        source = sources.get(name, type_.source)
-        if source is None:
-            raise SchemaError(f'{place}[type.{name}]: no source: write source = "..." into it, or give it in sources=')
-        given[name] = source
-    return given
-
-
-def _add(
-    builder: Builder, numbers: _Numbers, name: str, type_: Type, streams: Iterable[Stream]
-) -> list[dict[str, Any]]:
-    fields: list[dict[str, Any]] = []
-    for place, stream in enumerate(streams):
-        with stream:
-            if place == 0:
-                fields = _fields(numbers, name, stream.resolved)
-                builder.add_type(json.dumps(_spec(name, type_, stream.resolved, fields)))
-            builder.add_source(name, stream.origin, stream.reader)
-    return fields
-
-
-def _fields(numbers: _Numbers, name: str, resolved: ResolvedType) -> list[dict[str, Any]]:
-    fields = []
-    for field in resolved.fields:
-        described: dict[str, Any] = {"id": numbers.of(name, field.name), "name": field.name, "type": field.type}
-        if field.reference is not None:
-            described["reference"] = {"name": field.reference, "type": field.target}
-        fields.append(described)
-    return fields
-
-
-def _spec(name: str, type_: Type, resolved: ResolvedType, fields: list[dict[str, Any]]) -> dict[str, Any]:
-    columns = {reference: to.field for reference, to in type_.references.items()}
-    return {
-        "name": name,
-        "key": {"field": resolved.key.name, "kind": resolved.kind},
-        "fields": fields,
-        "hot": [columns.get(hot, hot) for hot in type_.hot],
-        "printed": [hot for hot in type_.hot if hot in columns.values() and hot not in columns],
-        "on_duplicate": type_.on_duplicate,
-        "strict": type_.strict,
-    }

@@ -3,64 +3,26 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from bedeck import verified
-from bedeck._core import Batches, Compiled, Record, Version
+from bedeck._core import Batches, Compiled, Record
 from bedeck.build import cores
-from bedeck.errors import DamagedError, MissingKeyError, SelectionError
-from bedeck.memory import Footprint, Warmed, memory_of, warn
-from bedeck.store import LocalStore
+from bedeck.cache import Cache
+from bedeck.errors import MissingKeyError, SelectionError
+from bedeck.follow import Follower
+from bedeck.memory import Warmed, memory_of
+from bedeck.origin import Folder
+from bedeck.refresh import Refresher
+from bedeck.state import State, Verify
+from bedeck.status import Event, Status
+from bedeck.store import LocalStore, Store
 
 __all__ = ["Catalogue", "Missing", "Records", "Selection", "View", "open"]
 
 Missing = Literal["null", "drop", "error"]
-Verify = Literal["once", "always"]
-
-# Selections compiled on the way; a service has a handful, one that takes fields from its users may have any number.
-MOST_COMPILED = 1024
-
-
-class State:
-    """One version, open, and the selections compiled against it."""
-
-    def __init__(
-        self, footprint: Footprint, path: Path, version: int, manifest: Mapping[str, Any], core: Version
-    ) -> None:
-        self.footprint = footprint
-        self.path = path
-        self.version = version
-        self.manifest = manifest
-        self.core = core
-        self._compiled: dict[tuple[str, tuple[str, ...] | None], Compiled] = {}
-        self._whole: dict[str, Compiled] = {}
-
-    def compiled(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
-        """The selection of ``fields`` of the type ``name``; of all its own fields if ``None``."""
-        try:
-            found = self._compiled.get((name, fields))
-        except TypeError:  # of what cannot be hashed none is a name
-            found = None
-        if found is None:
-            _check_names(fields or ())
-            try:
-                found = self.core.compile(name, None if fields is None else list(fields))
-            except UnicodeEncodeError as error:
-                raise SelectionError(f"type {name!r} has no {error.object!r}, which is not Unicode text") from None
-            if len(self._compiled) >= MOST_COMPILED:
-                self._compiled.clear()
-            self._compiled[name, fields] = found
-        return found
-
-    def whole(self, name: str) -> Compiled:
-        """The selection of the key and all fields of the type ``name``."""
-        found = self._whole.get(name)
-        if found is None:
-            found = self._whole[name] = self.core.whole(name)
-        return found
 
 
 class Holder(Protocol):
@@ -69,62 +31,81 @@ class Holder(Protocol):
     @property
     def state(self) -> State: ...
 
+    def enlist(self, selection: "Selection") -> None: ...
 
-def open(  # noqa: A001 - bedeck.open, as gzip.open
-    store: str | os.PathLike[str], *, version: int | None = None, verify: Verify = "once"
+
+def open(  # noqa: A001, PLR0913 - bedeck.open, as gzip.open; each but the first has its default
+    store: str | os.PathLike[str] | Store,
+    *,
+    version: int | None = None,
+    verify: Verify = "once",
+    follow: bool = False,
+    wait: float | None = None,
+    poll: float = 5.0,
+    cache: str | os.PathLike[str] | None = None,
+    keep: int = 2,
+    overcommit: bool = False,
 ) -> "Catalogue":
-    """Open the announced version of the store at ``store``, or ``version`` of it.
+    """Open what is served of the store at ``store``, a path or a URL: what is announced or pinned; or ``version``.
 
     Every byte is checked against its checksum before anything is answered from it; by that the files are read into
     the page cache. With ``verify="once"`` a file that was checked since this host started, and has not changed, is
     not checked again: opening then takes milliseconds, and ``warm()`` maps the pages into this process. ``"always"``
     checks in any case.
 
+    With ``follow=True`` a thread looks at the store every ``poll`` seconds, more or less, and moves the catalogue to
+    what is served then; ``refresh()`` does so at once, with or without. ``wait`` is how many seconds to wait for a
+    first version, where there is none yet.
+
+    Files of a store that is no local folder lie in the folder ``cache``, or below ``$XDG_CACHE_HOME``; so do those of
+    a local one where ``cache`` is named. What only versions before the newest ``keep`` of them need is removed. From
+    there, and with ``follow=True`` from a local store too, the newest version that is whole is served where what should
+    be cannot be had: `Catalogue.status` tells.
+
     A version that takes more memory than there is, together with what else this process has open, opens with a
-    `MemoryWarning`, before it is read.
+    `MemoryWarning`, before it is read. A catalogue does not move to such a version, unless with ``overcommit=True``.
 
     Raises `NotFoundError`, `DamagedError`, `FormatError`, `StoreError`.
     """
     if verify not in {"once", "always"}:
         raise ValueError(f'verify={verify!r}: expected "once" or "always"')
     if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
-        raise TypeError(f"version={version!r}: a whole number is expected, or None for the announced version")
-    path = Path(store).absolute()
-    return Catalogue(path, _load(LocalStore(path), version, verify), version=version, verify=verify)
-
-
-def _load(local: LocalStore, version: int | None, verify: Verify) -> State:
-    ref = local.resolve(version)
-    manifest = local.manifest(ref)
-    if not isinstance(manifest.get("namespace"), str):
-        raise DamagedError(f"manifest {ref.manifest} of {local.path} names no namespace: build again")
-    files = local.blobs(manifest)
-    types = [{"name": name, "fields": of["fields"], "layers": of["layers"]} for name, of in manifest["types"].items()]
-    hashes = {layer["blob"]["name"]: layer["blob"]["hash"] for of in types for layer in of["layers"]}
-    footprint = Footprint(
-        f"version {ref.version} of {local.path}", {name: of.stat().st_size for name, of in files.items()}
-    )
-    footprint.tell_misfit(3)
-    stale = [name for name in files if verify == "always" or not verified.is_marked(files[name], hashes[name])]
-    before = {name: verified.name_of(files[name], hashes[name]) for name in stale}
-    core = Version.open(local.path / "blobs", json.dumps(types), stale, cores(), None)
-    for name in stale:
-        verified.mark(files[name], hashes[name], before[name])
-    return State(footprint, local.path, ref.version, manifest, core)
+        raise TypeError(f"version={version!r}: a whole number is expected, or None for what is served")
+    if follow and version is not None:
+        raise ValueError(f"version={version} stays as it is: leave out either version= or follow=True")
+    if not poll > 0:
+        raise ValueError(f"poll={poll}: a number of seconds above 0 is expected")
+    if keep < 1:
+        raise ValueError(f"keep={keep}: a number of versions is expected, at least 1")
+    found = Store.at(store)
+    if isinstance(found, LocalStore):
+        found = LocalStore(found.path.absolute())
+    folder = None if cache is None else Path(cache).absolute()
+    origin = Folder(found) if isinstance(found, LocalStore) and folder is None else Cache(found, folder, keep)
+    refresher = Refresher(origin, verify, poll, overcommit=overcommit)
+    state = refresher.begin(version, wait or 0, forgiving=follow or isinstance(origin, Cache))
+    again = {"version": version, "verify": verify, "follow": follow, "wait": wait, "poll": poll, "cache": folder}
+    return Catalogue(state, refresher, (found, again | {"keep": keep, "overcommit": overcommit}))
 
 
 class Catalogue:
-    """All types of one version of a store. `bedeck.open` makes one.
+    """All types of a store, in the version that is served. `bedeck.open` makes one.
 
     ``catalogue[name]`` is a type. Any number of threads may use a catalogue at once, without locks; a forked process
     goes on using it; a pickled one opens the same store again where it is read. Closing is not needed: files stay
-    mapped until the last object made from them is gone.
+    mapped until the last object made from them is gone, and nothing follows for a catalogue that is gone.
     """
 
-    def __init__(self, path: Path, state: State, *, version: int | None, verify: Verify) -> None:
-        self.path = path
+    def __init__(self, state: State, refresher: Refresher, opened: tuple[Store, Mapping[str, Any]]) -> None:
         self.state = state
-        self._opened: dict[str, Any] = {"version": version, "verify": verify}
+        self._refresher = refresher
+        self._opened = opened
+        self._follower = Follower(self, refresher, opened[1]["poll"]) if opened[1]["follow"] else None
+
+    @property
+    def path(self) -> Path:
+        """The folder that the files of the version lie in: the store, or a cache of it."""
+        return self.state.files.folder
 
     @property
     def version(self) -> int:
@@ -166,17 +147,37 @@ class Catalogue:
 
         Raises `StoreError` where a page cannot be read.
         """
-        state = self.state
-        core, total = state.core, state.core.size()
-        state.footprint.tell_misfit(2)
-        refused = state.footprint.unlockable() if lock else None
-        if refused:  # now, since what follows may take minutes
-            warn(refused, 2)
-        core.warm(None if progress is None else lambda done: progress(done, total))
-        if lock and not refused and (number := core.lock()) is not None:
-            refused = state.footprint.refused_lock(number)
-            warn(refused, 2)
-        return Warmed(bytes=total, locked=total if lock and not refused else 0, refused=refused)
+        return self.state.warm(progress, lock=lock)
+
+    def refresh(self) -> bool:
+        """Look at the store now, and move to what is served; whether the version changed.
+
+        That is: download what is not here, verify all of it, open it, compile all selections that are in use against
+        it, warm and lock it as much as `warm` was asked to before, and then serve it, all types at once. Calls that
+        have begun, views and records stay with the version they are of. A version that breaks a selection that is in
+        use is not taken: `SelectionError`; nor is one that does not fit into memory beside this one: `MemoryWarning`.
+        Whatever is raised, the catalogue is as it was. One that was opened with ``version=`` stays at it.
+
+        Raises `NotFoundError`, `DamagedError`, `FormatError`, `StoreError`, `SelectionError`.
+        """
+        return self._refresher.refresh(self)
+
+    def status(self) -> Status:
+        """How the catalogue follows its store. Takes milliseconds for each gigabyte: not for every request."""
+        following = self._follower is not None and self._follower.running
+        return self._refresher.journal.status(self.state, self._refresher.origin, following=following)
+
+    def listen(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Have ``callback`` called with an `Event` for each refresh that changed something, failed or was refused.
+
+        In the thread that refreshes, after the event. What it raises is logged. What is given ends that.
+        """
+        return self._refresher.listen(callback)
+
+    def close(self) -> None:
+        """Follow no more; what is served stays. A refresh that has begun still ends."""
+        if self._follower is not None:
+            self._follower.stop()
 
     def verify(self) -> None:
         """Check every mapped byte against its checksum, as it is now. Raises `DamagedError`."""
@@ -200,8 +201,8 @@ class Catalogue:
         state = self.state
         types = {name: _described(state, name) for name in state.core.types()}
         return {
-            "path": str(self.path),
-            "namespace": state.manifest["namespace"],
+            "path": self._refresher.origin.place,
+            "namespace": state.files.manifest["namespace"],
             "version": state.version,
             "bytes": state.core.size(),
             "types": types,
@@ -210,10 +211,14 @@ class Catalogue:
     def __repr__(self) -> str:
         state = self.state
         counts = ", ".join(f"{state.core.len(name):,} {name}" for name in state.core.types())
-        return f"<bedeck.Catalogue {str(self.path)!r}, version {state.version}: {counts}>"
+        return f"<bedeck.Catalogue {self._refresher.origin.place!r}, version {state.version}: {counts}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path, self._opened)
+        return _reopen, self._opened
+
+    def enlist(self, selection: "Selection") -> None:
+        """Take only versions that can answer ``selection``, as long as it lives."""
+        self._refresher.enlist(selection)
 
 
 class View:
@@ -243,7 +248,10 @@ class View:
         return f"<bedeck.View of version {self.version}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _review, (self.state.path, self.state.version)
+        return _review, (self.state.files.folder, self.state.version)
+
+    def enlist(self, selection: "Selection") -> None:
+        """Nothing: it stays with its version."""
 
 
 class Records(Mapping[Any, Record]):
@@ -332,6 +340,18 @@ class Records(Mapping[Any, Record]):
         """All keys of the version that is served when the iteration starts."""
         return iter(self._holder.state.core.keys(self.name))
 
+    def keys(self) -> KeysView[Any]:
+        """All keys of the version that is served now."""
+        return KeysView(self._pinned())
+
+    def values(self) -> ValuesView[Record]:
+        """All records of the version that is served now."""
+        return ValuesView(self._pinned())
+
+    def items(self) -> ItemsView[Any, Record]:
+        """All keys and records of the version that is served now."""
+        return ItemsView(self._pinned())
+
     def __eq__(self, other: object) -> bool:
         return self is other
 
@@ -355,17 +375,22 @@ class Records(Mapping[Any, Record]):
     def _whole(self) -> Compiled:
         return self._holder.state.whole(self.name)
 
+    def _pinned(self) -> "Records":
+        """The same in one version."""
+        return Records(View(self._holder.state), self.name)
+
 
 class Selection:
     """A choice of fields of one type, compiled once; its calls are those of `Records` without ``fields``."""
 
-    __slots__ = ("_holder", "fields", "name")
+    __slots__ = ("__weakref__", "_holder", "fields", "name")
 
     def __init__(self, holder: Holder, name: str, fields: tuple[str, ...]) -> None:
         self._holder = holder
         self.name = name
         self.fields = fields
         self._compiled()
+        holder.enlist(self)
 
     def decorate(self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None) -> list[Any]:
         """A dict for each id, in order, duplicates included."""
@@ -401,8 +426,8 @@ def _described(state: State, name: str) -> dict[str, Any]:
     return {**base, "records": state.core.len(name), "layers": over}
 
 
-def _reopen(path: Path, opened: Mapping[str, Any]) -> Catalogue:
-    return open(path, **opened)
+def _reopen(store: Store, opened: Mapping[str, Any]) -> Catalogue:
+    return open(store, **opened)
 
 
 def _review(path: Path, version: int) -> View:
@@ -424,12 +449,6 @@ def _names(fields: Sequence[str]) -> tuple[str, ...]:
 def _check_flat(fields: tuple[object, ...]) -> None:
     if fields and isinstance(fields[0], list | tuple):
         raise TypeError('fields are names, not a list: select("a", "b")')
-
-
-def _check_names(fields: tuple[object, ...]) -> None:
-    for place, name in enumerate(fields):
-        if not isinstance(name, str):
-            raise TypeError(f"fields[{place}]: a name is text, not {type(name).__name__}")
 
 
 def _left(deadline: float | None) -> float | None:

@@ -145,7 +145,7 @@ def _kind(described: Mapping[str, Any]) -> str:
 
 
 def _names(side: Catalogue, name: str) -> dict[int, str]:
-    return {int(field["id"]): str(field["name"]) for field in side.state.manifest["types"][name]["fields"]}
+    return {int(field["id"]): str(field["name"]) for field in side.state.files.manifest["types"][name]["fields"]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@
      +- SourceError (ValueError)            a source cannot be read, or one of its rows cannot be taken
      |   +- DuplicateKeyError               two rows have the same key
      |   +- DanglingReferenceError          a reference to a record that does not exist, where strict = true
+     +- RefusedError (ValueError)           validators refused what was built: nothing was announced
      +- MissingKeyError (KeyError)          a key is not in the catalogue
      +- DeadlineError (TimeoutError)        a deadline passed before the answer was complete
      +- StoreError (OSError)                a store cannot be read or written
@@ -23,6 +24,10 @@ A message names the file, type, field, row or key, and the way out.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bedeck.cycle import Finding
 
 __all__ = [
     "BusyError",
@@ -34,6 +39,7 @@ __all__ = [
     "FormatError",
     "MissingKeyError",
     "NotFoundError",
+    "RefusedError",
     "SchemaError",
     "SelectionError",
     "SourceError",
@@ -67,6 +73,20 @@ class DuplicateKeyError(SourceError):
 
 class DanglingReferenceError(SourceError):
     """A reference names a record that does not exist, and the type is ``strict``."""
+
+
+class RefusedError(Error, ValueError):
+    """Validators refused what a cycle built: nothing was announced.
+
+    ``findings`` has each thing that they found, a `bedeck.Finding`; the message has them all.
+    """
+
+    def __init__(self, message: str, findings: "Iterable[Finding]" = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return RefusedError, (str(self), self.findings)
 
 
 class MissingKeyError(Error, KeyError):

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ KINDS: Final = ("announce", "rollback", "pin", "unpin", "collect")
 HINT: Final = "latest"
 ENTRY_NAME: Final = re.compile(r"log/((?!0{10})[0-9]{10})\.json")
 HASH: Final = re.compile(r"[0-9a-f]{64}")
+MOST_AT_ONCE: Final = 32  # entries that are read side by side
 ATTEMPTS: Final = 8  # a store may say that an object is there which, a moment later, is not
 RECOVER: Final = "restore it from a copy of the store, open another version with version=, or build into a new store"
 
@@ -54,6 +56,14 @@ class Entry:
     def served(self) -> Ref:
         """What consumers serve: the version that is pinned, or else the one that is announced."""
         return self.pinned or self.announced
+
+    @property
+    def dropped(self) -> frozenset[int]:
+        """The versions that are not kept from here on: those that a ``"collect"`` names."""
+        named = self.details.get("versions") if self.kind == "collect" else None
+        return (
+            frozenset(number for number in named if isinstance(number, int)) if isinstance(named, list) else frozenset()
+        )
 
 
 class Log:
@@ -102,13 +112,20 @@ class Log:
                 "entry": int(written),
                 "kind": str(kind),
                 "pinned": held,
-            } if written == number:
+            } if written == number and written is not True:
                 announced, pinned = ref_of(at_head), ref_of(held)
                 if announced and (pinned or held is None):
                     return Entry(number, kind, announced, pinned, at, by, details)
         raise DamagedError(
             f"{what} of {self._objects.place} does not hold what its name says (file {place}): {RECOVER}"
         )
+
+    def expect(self, number: int) -> Entry:
+        """Entry ``number``, which has to be there because a later one is: DamagedError where it is missing."""
+        try:
+            return self.entry(number)
+        except NotFoundError:
+            raise self._missing(number) from None
 
     def head(self) -> Entry | None:
         """The newest entry, `None` where there is none: two cheap requests where nothing changed since the last call.
@@ -137,13 +154,20 @@ class Log:
         return self.entry(numbers[-1]) if numbers else None
 
     def back(self) -> Iterator[Entry | StoreError]:
-        """The entries, newest first; in the place of one that is missing or cannot be read, the error that says so."""
-        expected: int | None = None
-        for number in reversed(self.numbers()):
-            yield from (self._missing(gap) for gap in range(expected or number, number, -1))
-            yield self._attempt(number) or self._missing(number)
-            expected = number - 1
-        yield from (self._missing(gap) for gap in range(expected or 0, 0, -1))
+        """The entries, newest first; in the place of one that cannot be read, and of a gap, the error that says so.
+
+        They are read some at a time, more each time, so that a long way back does not take a request after the other.
+        """
+        numbers = self.numbers()[::-1]
+        start, count = 0, 1
+        while block := numbers[start : start + count]:
+            for number, found in zip(block, self._read_all(block), strict=True):
+                yield found or self._missing(number)
+                following = numbers[start + 1] if start + 1 < len(numbers) else 0
+                if following != number - 1:
+                    yield self._missing(number - 1)
+                start += 1
+            count = min(2 * count, MOST_AT_ONCE)
 
     def append(
         self, after: Entry | None, kind: str, announced: Ref, pinned: Ref | None, details: Mapping[str, Any]
@@ -179,6 +203,12 @@ class Log:
             except NotFoundError:
                 continue
         raise StoreError(f"{self._objects.place} neither makes {name} nor has it: try again")
+
+    def _read_all(self, numbers: list[int]) -> list[Entry | StoreError | None]:
+        if len(numbers) == 1:
+            return [self._attempt(numbers[0])]
+        with ThreadPoolExecutor(len(numbers)) as pool:
+            return list(pool.map(self._attempt, numbers))
 
     def _attempt(self, number: int) -> Entry | StoreError | None:
         try:
@@ -224,7 +254,7 @@ def ref_of(value: object) -> Ref | None:
     """The reference that was written as ``value``; `None` where it is none."""
     match value:
         case {"manifest": str(manifest), "version": int(version)} if HASH.fullmatch(manifest) and version > 0:
-            return Ref(version, manifest)
+            return None if version is True else Ref(version, manifest)
     return None
 
 

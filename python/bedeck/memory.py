@@ -3,6 +3,7 @@
 import errno
 import json
 import resource
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -70,6 +71,9 @@ class Footprint:
         self.what = what
         self.files = files
         self._told = False
+
+    def count(self) -> None:
+        """Have others count them too: they are open, as long as this lives."""
         self._open[id(self)] = self
 
     @property
@@ -77,15 +81,15 @@ class Footprint:
         """Bytes of all files."""
         return sum(self.files.values())
 
-    def tell_misfit(self, level: int) -> None:
-        """Warn, once, at the line `level` calls up, where the files do not fit the memory that this process may use."""
-        if not self._told and (text := self._misfit()):
+    def tell_misfit(self) -> None:
+        """Warn, once, where the files do not fit the memory that this process may use."""
+        if not self._told and (text := self.misfit()):
             self._told = True
-            warn(text, level + 1)
+            warn(text)
 
     def unlockable(self) -> str | None:
         """Why it is not even tried to lock them: the system would end processes to make room."""
-        text = self._misfit()
+        text = self.misfit()
         return text and f"{self.what} is not locked in memory. {text}"
 
     def refused_lock(self, number: int) -> str:
@@ -101,7 +105,8 @@ class Footprint:
             )
         return f"{self.what} is not locked in memory: {why}. It is warm, and pages may be evicted; {MORE}"
 
-    def _misfit(self) -> str | None:
+    def misfit(self) -> str | None:
+        """Why the files, with those of other versions that are open and the process itself, do not fit; else `None`."""
         limit = memory_limit()
         opened = [other.files for reference in self._open.valuerefs() if (other := reference())]
         others = {name: size for files in opened for name, size in files.items() if name not in self.files}
@@ -118,9 +123,12 @@ class Footprint:
         )
 
 
-def warn(text: str, level: int) -> None:
-    """Warn of it, at the line that called `level` functions up."""
-    warnings.warn(text, MemoryWarning, stacklevel=level + 1)
+def warn(text: str) -> None:
+    """Warn of it, at the line that called into this package."""
+    level, frame = 2, sys._getframe(1)  # noqa: SLF001 - warnings count by frames too
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, MemoryWarning, stacklevel=level)
 
 
 def _together(files: list[dict[str, Any]]) -> dict[str, Any]:

@@ -27,6 +27,11 @@ class Objects(Protocol):
         """Where they are, for messages: a path or a URL, without a slash at its end."""
         ...
 
+    @property
+    def usable(self) -> bool:
+        """Whether this process may use them: what needs threads does not work in a forked child."""
+        ...
+
     def get(self, name: str) -> bytes:
         """All bytes of a small object: one of a GiB and more is a `DamagedError`."""
         ...

@@ -22,12 +22,13 @@ What can be inferred may be left out: the kind of a key, and the type of every f
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from bedeck.errors import SchemaError, suggest, within
+from bedeck.limits import Limit, checked
 
 __all__ = ["FieldType", "Key", "KeyKind", "OnDuplicate", "Reference", "Schema", "Type"]
 
@@ -49,7 +50,18 @@ MEANT = {
 }
 UNITS = ("s", "ms", "us", "ns")
 KEY_TYPES = ("string", "binary", *INTEGERS)
-TYPE_MEMBERS = ("key", "source", "fields", "references", "uri", "hot", "on_duplicate", "strict")
+TYPE_MEMBERS = (
+    "key",
+    "source",
+    "fields",
+    "references",
+    "renamed",
+    "uri",
+    "hot",
+    "on_duplicate",
+    "strict",
+    "validators",
+)
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]*|[+-]\d\d:\d\d", re.ASCII)
@@ -134,12 +146,17 @@ class Type:
     * ``source``: a path or glob of Parquet files, or several; ``None`` where the source is given to the build.
     * ``fields``: types of columns, by name, as `FieldType` writes them; other columns have theirs inferred.
     * ``references``: by the name that leads through them, which may be that of their own column but of no other.
+    * ``renamed``: what columns and references were called before, by the name that they have now: one name or several.
+      Their records stay what they are, and the old names go on answering as long as they stand here.
     * ``uri``: how a key is written in full, as in ``spotify:track:{id}``, with the key's column in braces. Kept for
       lists of mixed types, which are not there yet: it has no effect.
     * ``hot``: columns and references to place before others of their sort in the record, in this order. Where keys are
       text, a reference's column has them stored there as they print, too, so that asking for them follows nothing.
+      Text and lists that are not hot lie aside, in a file of their own, where they take 128 bytes a record or more.
     * ``on_duplicate``: of rows with the same key refuse all (``error``), or keep the ``first`` or ``last``.
     * ``strict``: refuse references to records that do not exist, instead of counting them.
+    * ``validators``: limits that differ from the catalogue's for this type, as in `bedeck.validators`; for some of them
+      a limit for each field.
 
     Raises `SchemaError`. Mappings are copied, and not to be changed.
     """
@@ -148,10 +165,12 @@ class Type:
     source: str | tuple[str, ...] | None
     fields: Mapping[str, str]
     references: Mapping[str, Reference]
+    renamed: Mapping[str, tuple[str, ...]]
     uri: str | None
     hot: tuple[str, ...]
     on_duplicate: OnDuplicate
     strict: bool
+    validators: Mapping[str, Limit]
 
     def __init__(  # noqa: PLR0913 - a type consists of so much
         self,
@@ -160,20 +179,24 @@ class Type:
         *,
         fields: Mapping[str, str] | None = None,
         references: Mapping[str, Reference] | None = None,
+        renamed: Mapping[str, str | Sequence[str]] | None = None,
         uri: str | None = None,
         hot: Sequence[str] = (),
         on_duplicate: OnDuplicate = "error",
         strict: bool = False,
+        validators: Mapping[str, Limit] | None = None,
     ) -> None:
         members = {
             "key": Key(key) if isinstance(key, str) else key,
             "source": source if source is None or isinstance(source, str) else _texts("source", source),
             "fields": {name: _canonical(name, text) for name, text in _named("fields", fields or {}).items()},
             "references": _named("references", references or {}),
+            "renamed": {name: _olds(name, of) for name, of in _named("renamed", renamed or {}).items()},
             "uri": uri,
             "hot": _texts("hot", hot),
             "on_duplicate": on_duplicate,
             "strict": strict,
+            "validators": checked(validators or {}, of_type=True),
         }
         for name, value in members.items():
             object.__setattr__(self, name, value)
@@ -184,15 +207,19 @@ class Type:
 class Schema:
     """The types of a catalogue, by name, and the ``namespace`` it belongs to.
 
+    ``validators`` has limits that differ from what `bedeck.validators` has by default.
+
     Raises `SchemaError`, also where a reference leads to a type that is not there.
-    The mapping is copied, and not to be changed.
+    Mappings are copied, and not to be changed.
     """
 
     types: Mapping[str, Type]
     namespace: str = "default"
+    validators: Mapping[str, Limit] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "types", _named("types", self.types))
+        object.__setattr__(self, "validators", checked(self.validators))
         with within("namespace"):
             _check_identifier(self.namespace)
         if not self.types:
@@ -218,7 +245,7 @@ class Schema:
     @classmethod
     def parse(cls, mapping: Mapping[str, object]) -> Self:
         """Read what a ``catalogue.toml`` holds, or what `to_mapping` gives. Raises `SchemaError`."""
-        table = _table(mapping, known=("namespace", "type"))
+        table = _table(mapping, known=("namespace", "type", "validators"))
         types = {}
         for name, members in _table(table.pop("type", {})).items():
             with within(f"[type.{name}]"):
@@ -227,7 +254,10 @@ class Schema:
 
     def to_mapping(self) -> dict[str, object]:
         """The schema in plain dicts, lists, strings and booleans, defaults left out; `parse` reads it back."""
-        return {"namespace": self.namespace, "type": {name: _write_type(type_) for name, type_ in self.types.items()}}
+        mapping: dict[str, object] = {"namespace": self.namespace}
+        if self.validators:
+            mapping["validators"] = dict(self.validators)
+        return {**mapping, "type": {name: _write_type(type_) for name, type_ in self.types.items()}}
 
 
 def _parse_type(members: object) -> Type:
@@ -249,10 +279,12 @@ def _write_type(type_: Type) -> dict[str, object]:
         "source": list(type_.source) if isinstance(type_.source, tuple) else type_.source,
         "fields": dict(type_.fields),
         "references": {name: {"field": to.field, "type": to.type} for name, to in type_.references.items()},
+        "renamed": {name: list(olds) for name, olds in type_.renamed.items()},
         "uri": type_.uri,
         "hot": list(type_.hot),
         "on_duplicate": None if type_.on_duplicate == "error" else type_.on_duplicate,
         "strict": type_.strict,
+        "validators": dict(type_.validators),
     }
     return {name: value for name, value in members.items() if value}
 
@@ -260,6 +292,10 @@ def _write_type(type_: Type) -> dict[str, object]:
 def _canonical(name: str, text: str) -> str:
     with within(f'field "{name}"'):
         return str(FieldType.parse(text))
+
+
+def _olds(name: str, olds: object) -> tuple[str, ...]:
+    return (olds,) if isinstance(olds, str) else _texts(f'renamed "{name}"', olds)
 
 
 def _check_type(type_: Type) -> None:
@@ -274,6 +310,7 @@ def _check_type(type_: Type) -> None:
     for name, reference in type_.references.items():
         with within(f'reference "{name}"'):
             _check_reference(name, reference, type_)
+    _check_renamed(type_)
     if type_.uri is not None:
         _check_uri(type_.uri, f"{{{type_.key.field}}}")
     _check_choice("on_duplicate", type_.on_duplicate, ("error", "first", "last"))
@@ -295,6 +332,23 @@ def _check_reference(name: str, reference: object, type_: Type) -> None:
     declared = FieldType.parse(type_.fields.get(reference.field, "string"))
     if (declared.item or declared).kind not in KEY_TYPES:
         raise SchemaError(f'its column "{reference.field}" is declared {declared}, which cannot hold keys')
+
+
+def _check_renamed(type_: Type) -> None:
+    now = {type_.key.field, *type_.fields, *type_.references, *(to.field for to in type_.references.values())}
+    before: set[str] = set()
+    for name, olds in type_.renamed.items():
+        with within(f'renamed "{name}"'):
+            _check_name(name)
+            if name == type_.key.field:
+                raise SchemaError("it is the key, which has no other name than its own")
+            if not olds:
+                raise SchemaError('it names nothing: name what it was called before, as in new = "old"')
+            for old in olds:
+                _check_name(old)
+                if old in now or old in type_.renamed or old in before:
+                    raise SchemaError(f'"{old}" is the name of something else, too')
+                before.add(old)
 
 
 def _check_uri(uri: object, key: str) -> None:

@@ -14,16 +14,16 @@ from urllib.parse import unquote, urlsplit
 
 from bedeck._core import blake3
 from bedeck._objects.local import LocalObjects, make_folder, sync, telling
-from bedeck.errors import BusyError, DamagedError, FormatError, NotFoundError, StoreError
-from bedeck.log import RECOVER, Entry, Log, Ref, canonical, parse
+from bedeck.errors import BusyError, DamagedError, NotFoundError, StoreError
+from bedeck.log import RECOVER, Entry, Log, Ref, canonical
+from bedeck.manifest import blobs_of, manifest_name, read_manifest
 from bedeck.objects import Objects
+from bedeck.retention import GRACE, SCRATCH, Collected, VersionInfo, collect, versions
 
 __all__ = ["Entry", "LocalStore", "Ref", "Store", "blobs_of"]
 
-FORMAT: Final = 1
 PARTS: Final = frozenset({"blobs", "log", "manifests", "tmp"})
 URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-BLOB_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*-[0-9a-f]{32}\.blob")
 REBUILD: Final = "build again, restore it from a copy of the store, or open another version with version="
 
 
@@ -42,8 +42,12 @@ class Store:
         self._checked = False
 
     @staticmethod
-    def at(where: "str | os.PathLike[str] | Store") -> "Store":
-        """The store at a path, or at a URL: ``file://``, ``s3://bucket/prefix``, ``gs://...``, ``az://...``."""
+    def at(where: "str | os.PathLike[str] | Store", **options: Any) -> "Store":  # noqa: ANN401 - whatever obstore takes
+        """The store at a path, or at a URL: ``file://``, ``s3://bucket/prefix``, ``gs://...``, ``az://container/...``.
+
+        ``options`` are for object stores, as ``endpoint=`` and ``region=``: those of `obstore.store.from_url`. What is
+        not among them comes from the environment, as docs/operations.md has it.
+        """
         if isinstance(where, Store):
             return where
         found = URL.match(where) if isinstance(where, str) else None
@@ -53,7 +57,7 @@ class Store:
             return LocalStore(unquote(urlsplit(os.fspath(where)).path))
         from bedeck._objects.remote import RemoteObjects  # noqa: PLC0415 - needs obstore
 
-        return Store(RemoteObjects(os.fspath(where)))
+        return Store(RemoteObjects(os.fspath(where), **options))
 
     @property
     def place(self) -> str:
@@ -76,6 +80,10 @@ class Store:
     def head(self) -> Entry | None:
         """The newest entry, which says what is announced and pinned; None where nothing is yet. Cheap to poll."""
         return self.log.head()
+
+    def newest(self) -> Entry | None:
+        """The newest entry as a listing shows it, which sees beyond gaps: for whoever is to make the next one."""
+        return self.log.newest()
 
     def history(self) -> Iterator[Entry]:
         """The entries of the log, newest first, each read when it is asked for. Raises what it meets on its way."""
@@ -103,33 +111,20 @@ class Store:
 
         Raises DamagedError, also where it is missing, or FormatError (not a manifest, or one of a newer bedeck).
         """
-        name, what = manifest_name(ref.manifest), f"manifest {ref.manifest}"
-        place = f"{self.place}/{name}"
-        try:
-            data = self.objects.get(name)
-        except NotFoundError:
-            raise DamagedError(f"{what} is missing from {self.place} (file {place}): {RECOVER}") from None
-        if blake3(data) != ref.manifest:
-            raise DamagedError(f"{what} of {self.place} does not match its checksum (file {place}): {RECOVER}")
-        manifest = parse(data)
-        match manifest:
-            case {"format": int(found)} if found > FORMAT:
-                raise FormatError(f"{what} of {self.place} is in format {found}: upgrade bedeck to read it")
-            case {"format": int(found), "version": ref.version, "types": dict()} if found == FORMAT:
-                return manifest
-            case {"format": int()}:
-                raise DamagedError(f"{what} of {self.place} is not that of version {ref.version}: {RECOVER}")
-            case _:
-                raise FormatError(f"{place} is not a bedeck manifest: {RECOVER}")
+        return read_manifest(self.objects, ref)
 
     def measure(self, manifest: Mapping[str, Any]) -> dict[str, int]:
         """The blobs that ``manifest`` names and their bytes, each found to be there in its full size.
 
         Raises DamagedError, naming the blob, or the type for which none is named.
         """
-        return {name: self._measured(name, size) for name, size in self._named(manifest)}
+        return {name: self._measured(name, size) for name, size in self.named(manifest)}
 
     # Changing what is announced
+
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where it cannot be, or cannot announce safely."""
+        self._check_once()
 
     @contextmanager
     def hold(self) -> Iterator[Path]:
@@ -163,12 +158,14 @@ class Store:
         if manifest["version"] <= self.highest(on):
             raise ValueError(f"version {manifest['version']} is not higher than those announced in {self.place}")
         self._check_once()
-        named = self._named(manifest)
+        named = self.named(manifest)
         data = canonical(manifest) + b"\n"
         ref = Ref(manifest["version"], blake3(data))
+        self._unchanged(on)
+        self._send(named, blobs, on)
         while True:
             head = self._unchanged(on)
-            self._send(named, blobs)
+            self.measure(manifest)
             self.objects.put(manifest_name(ref.manifest), data)
             entry = self.log.append(head, "announce", ref, head.pinned if head else None, details or {})
             if entry:
@@ -177,7 +174,7 @@ class Store:
     def highest(self, on: Entry | None) -> int:
         """The highest version that was announced up to the entry ``on``, 0 where there is none: the next is higher."""
         while on and on.kind != "announce":
-            on = self.entry(on.number - 1) if on.number > 1 else None
+            on = self.log.expect(on.number - 1) if on.number > 1 else None
         return on.announced.version if on else 0
 
     def pin(self, version: int, reason: str) -> Entry:
@@ -212,13 +209,30 @@ class Store:
 
         return self._change("rollback", reason, change)
 
+    def versions(self) -> list[VersionInfo]:
+        """The versions that are kept, newest first: O(1) requests each, and one for each entry since the oldest."""
+        return versions(self)
+
+    def collect(self, keep: int, *, grace: float = GRACE, dry_run: bool = False) -> Collected:
+        """Remove all but the newest ``keep`` announced versions, what is announced and what is pinned.
+
+        First an entry of the log says which versions are dropped, so that nobody can pin them any more; then their
+        blobs go, as far as no other version needs them, and their manifests. Blobs that no manifest names may be those
+        of a build that is to announce them: they are kept for ``grace`` seconds. What is interrupted the next one ends.
+        With ``dry_run`` nothing is changed. Raises DamagedError, and removes nothing, where it cannot be told what is
+        needed.
+        """
+        if not dry_run:
+            self._check_once()
+        return collect(self, keep, grace, dry_run=dry_run)
+
     def check_conditions(self) -> None:
         """Make a scratch object twice; raises StoreError where the second one is made as well.
 
         Some servers ignore the condition that an object must not be there yet. On those, of two that announce at once
         both would believe that they did.
         """
-        name = f"tmp/scratch-{secrets.token_hex(8)}"
+        name = f"{SCRATCH}{secrets.token_hex(8)}"
         try:
             made = self.objects.create(name, b"first"), self.objects.create(name, b"second")
             found = self.objects.get(name)
@@ -236,32 +250,32 @@ class Store:
 
     def _find(self, version: int) -> Ref:
         unread: StoreError | None = None
-        count = 0
+        highest = 0
         for entry in self.log.back():
-            count += 1
             if isinstance(entry, StoreError):
                 unread = unread or entry
                 continue
-            if entry.kind == "collect" and version in entry.details.get("versions", ()):
+            if version in entry.dropped:
                 told = f"version {version} is not kept in {self.place} any more"
-                raise NotFoundError(f"{told}: {entry.by} dropped it at {entry.at}, as entry {entry.number} tells")
+                raise NotFoundError(f"{told}: {entry.by} dropped it at {entry.at}, as log entry {entry.number} says")
             for ref in (entry.announced, entry.pinned):
                 if ref and ref.version == version:
                     return ref
-            if entry.kind == "announce" and entry.announced.version < version:
-                break
+            if entry.kind == "announce":
+                highest = max(highest, entry.announced.version)
+                if entry.announced.version < version:  # those before are lower still
+                    break
         if unread:
             raise unread
-        raise NotFoundError(
-            f"no version {version} in {self.place}: none of its newest {count} log entries announces it"
-        )
+        raise NotFoundError(f"no version {version} in {self.place}: the newest that was announced is version {highest}")
 
     def _kept(self, version: int) -> Ref:
         ref = self._find(version)
         self.measure(self.manifest(ref))
         return ref
 
-    def _named(self, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
+    def named(self, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
+        """Name and bytes of each blob that ``manifest`` names. Raises DamagedError where one is not named properly."""
         try:
             return list(blobs_of(manifest))
         except DamagedError as error:
@@ -278,32 +292,47 @@ class Store:
 
     def _unchanged(self, on: Entry | None) -> Entry | None:
         """The newest entry; raises BusyError where one that came after ``on`` changed what is announced."""
-        head = self.log.newest()
-        first = on.number if on else 0
-        between = [self.entry(number) for number in range(first + 1, head.number if head else 0)]
-        if (head.number if head else 0) < first:
+        head = self.newest()
+        first, last = (entry.number if entry else 0 for entry in (on, head))
+        if last < first:
             raise DamagedError(f"log entry {first} of {self.place} is gone: {RECOVER}")
-        if head and head.number > first and {entry.kind for entry in (*between, head)} & {"announce", "rollback"}:
+        if {self.log.expect(number).kind for number in range(first + 1, last + 1)} & {"announce", "rollback"}:
             raise BusyError(f"another build has announced a version in {self.place} since this one began: build again")
         return head
 
-    def _send(self, named: list[tuple[str, int]], blobs: Mapping[str, Path]) -> None:
-        made = [(name, size) for name, size in named if name in blobs and blobs[name].exists()]
+    def _send(self, named: list[tuple[str, int]], blobs: Mapping[str, Path], on: Entry | None) -> None:
+        """Upload ``blobs``, but for those of what ``on`` announces, which are there and stay."""
+        made = [(name, size) for name, size in named if name in blobs]
         for name, size in made:
-            if (found := blobs[name].stat().st_size) != size:
+            if (found := measured(blobs[name])) != size:
                 raise DamagedError(f"blob {blobs[name]} has {found} bytes instead of {size}: {REBUILD}")
-        for name, _ in made:
-            self.objects.upload(f"blobs/{name}", blobs[name])
-        for name, size in named:
-            self._measured(name, size)
+        stays = self._staying(on)
+        for name, size in made:
+            if name not in stays or not self._has(name, size):
+                self.objects.upload(f"blobs/{name}", blobs[name])
+
+    def _staying(self, on: Entry | None) -> set[str]:
+        return {name for name, _ in blobs_of(self.manifest(on.announced))} if on else set()
+
+    def _has(self, name: str, size: int) -> bool:
+        try:
+            return self.objects.size(f"blobs/{name}") == size
+        except NotFoundError:
+            return False
 
     def _change(self, kind: str, reason: str, change: Callable[[Entry], tuple[Ref, Ref | None]]) -> Entry:
         self._check_once()
         while True:
-            head = self.log.newest()
+            head = self.newest()
             if head is None:
                 raise NotFoundError(f"nothing is announced in {self.place} yet")
-            if entry := self.log.append(head, kind, *change(head), {"reason": reason}):
+            try:
+                announced, pinned = change(head)
+            except DamagedError:
+                if self.newest() == head:
+                    raise
+                continue  # what was looked at may have been dropped meanwhile
+            if entry := self.log.append(head, kind, announced, pinned, {"reason": reason}):
                 return entry
 
 
@@ -318,15 +347,17 @@ class LocalStore(Store):
 
     def entries(self) -> list[int]:
         """The numbers of the log's entries, ascending. Raises NotFoundError where there is no store."""
-        if not (self.path / "log").is_dir():
-            raise self._no_store()
+        self._check_there()
         return super().entries()
 
     def head(self) -> Entry | None:
         """The entry with the highest number; None where nothing is announced yet. Raises NotFoundError: no store."""
-        if not (self.path / "log").is_dir():
-            raise self._no_store()
-        return self.log.newest()  # listing a folder costs little, and needs no hint
+        return self.newest()  # a listing costs as little as the hint
+
+    def newest(self) -> Entry | None:
+        """The same."""
+        self._check_there()
+        return super().newest()
 
     def blobs(self, manifest: Mapping[str, Any]) -> dict[str, Path]:
         """The files that ``manifest`` names, by name, each found to be there in its full size: DamagedError."""
@@ -339,14 +370,13 @@ class LocalStore(Store):
         Makes the store where there is none, and clears what a killed build left. Raises BusyError at once where another
         build holds it, and StoreError where `path` is a folder of something else. The hold ends with the process.
         """
+        self.prepare()
         with telling(f"prepare the store {self.path}"):
-            self._make()
             lock = os.open(self.path / "tmp" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             self._lock(lock)
             folder = self.path / "tmp" / "build"
             with telling(f"prepare the store {self.path}"):
-                self.objects.sweep()
                 if folder.exists():
                     shutil.rmtree(folder)
                 folder.mkdir()
@@ -360,20 +390,32 @@ class LocalStore(Store):
         finally:
             os.close(lock)
 
+    def prepare(self) -> None:
+        """Make the store where there is none. Raises StoreError where `path` is a folder of something else."""
+        with telling(f"prepare the store {self.path}"):
+            self._make()
+            self.objects.sweep()
+
     def _check_once(self) -> None:
         """Nothing: a link never replaces a file."""
 
+    def _staying(self, on: Entry | None) -> set[str]:  # noqa: ARG002
+        """None: to move a file costs nothing, and heals a damaged one of the same name."""
+        return set()
+
     def _find(self, version: int) -> Ref:
-        self.entries()
+        self._check_there()
         return super()._find(version)
 
-    def _no_store(self) -> NotFoundError:
+    def _check_there(self) -> None:
+        if (self.path / "log").is_dir():
+            return
         way_out = "check the path, or build one there"
         with suppress(OSError):
             if self.path.is_file() or self._is_foreign():
                 what = "a file" if self.path.is_file() else "a folder of other files"
                 way_out = f"it is {what}; check the path, or build into a new or an empty folder"
-        return NotFoundError(f"no bedeck store at {self.path}: {way_out}")
+        raise NotFoundError(f"no bedeck store at {self.path}: {way_out}")
 
     def _is_foreign(self) -> bool:
         found = {path.name for path in self.path.iterdir()} - {"latest"}
@@ -401,24 +443,11 @@ class LocalStore(Store):
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
-def manifest_name(hashed: str) -> str:
-    """The name of the object that holds the manifest with this hash."""
-    return f"manifests/{hashed}.json"
-
-
-def blobs_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Name and size of each blob that `manifest` names; DamagedError where it does not name them as it should."""
-    for type_name, type_ in manifest["types"].items():
-        match type_:
-            case {"layers": [*layers]} if layers:
-                yield from (blob_of(type_name, layer) for layer in layers)
-            case _:
-                raise DamagedError(f"the manifest gives no layers for type {type_name}: {RECOVER}")
-
-
-def blob_of(type_name: str, layer: object) -> tuple[str, int]:
-    """Name and size of the blob of `layer`; DamagedError where it does not name one as it should."""
-    match layer:
-        case {"blob": {"name": str(name), "size": int(size), "hash": str()}} if BLOB_NAME.fullmatch(name):
-            return name, size
-    raise DamagedError(f"the manifest names no proper blob for type {type_name}: {RECOVER}")
+def measured(file: Path) -> int:
+    """Bytes of a local file."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        raise DamagedError(f"blob {file.name} is missing from {file.parent}: {REBUILD}") from None
+    except OSError as error:
+        raise StoreError(f"cannot read {file}: {error}") from error

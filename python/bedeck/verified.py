@@ -8,15 +8,18 @@ import os
 import stat
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from bedeck import turn as turns
 from bedeck._core import blake3
 
-__all__ = ["is_marked", "mark"]
+__all__ = ["is_marked", "mark", "turn"]
 
 # A change within the file system's clock tick leaves the change time as it was: younger files get no mark.
 SETTLED_SECONDS = 2
+PATIENCE_SECONDS = 60  # a process that is stopped keeps its turn
 
 
 def folder() -> Path | None:
@@ -57,3 +60,14 @@ def mark(path: Path, content: str, before: str | None) -> None:
     with suppress(OSError):
         if time.time() - path.stat().st_ctime > SETTLED_SECONDS:
             (marks / name).touch(mode=0o600)
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Verify while no other process of this host does: who waits finds marks then. Never fails."""
+    marks = folder()
+    with ExitStack() as stack:
+        if marks is not None:
+            with suppress(OSError):
+                stack.enter_context(turns.turn(marks / "turn", PATIENCE_SECONDS))
+        yield

@@ -175,7 +175,9 @@ impl Builder {
         let mut place = 0;
         for i in 0..inputs.len() {
             held.push(None);
-            if let (true, Some(input), Some(mine)) = (like[i], inputs[i].take(), rows[i].take()) {
+            if like[i]
+                && let (Some(input), Some(mine)) = (inputs[i].take(), rows[i].take())
+            {
                 let deleted = deleted.remove(&input.spec.name).unwrap_or_else(FxHashSet::default);
                 let of_type = Held::new(input, mine, &before, place, &deleted, options, &site)?;
                 place += 1;

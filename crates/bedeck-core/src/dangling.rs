@@ -212,7 +212,7 @@ impl<'a> Lost<'a> {
             return Ok(false);
         }
         keys.push(Some(&stored));
-        keys.find_in(base, 0..1, &mut spans)?;
+        keys.find_in(base, 0..1, false, &mut spans)?;
         Ok(spans.first().is_some_and(|span| !span.is_missing() && self.slots.has(span.ordinal)))
     }
 }

@@ -81,7 +81,8 @@ fn slices<E: From<Stop>>(
             return Err(Stop::Failed(Error::Deadline).into());
         }
         frame.spans.clear();
-        keys.find(layers, start..(start + BATCH).min(keys.len()), &mut frame.spans).map_err(Stop::Failed)?;
+        let range = start..(start + BATCH).min(keys.len());
+        keys.find(layers, range, !node.outputs.is_empty(), &mut frame.spans).map_err(Stop::Failed)?;
         match missing {
             Missing::Null => {}
             Missing::Drop => frame.spans.retain(|span| !span.is_missing()),

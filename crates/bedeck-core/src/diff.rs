@@ -156,11 +156,11 @@ fn compare(
         left.spans.clear();
         left.spans.extend_from_slice(spans);
         right.spans.clear();
-        keys.find(&after.of_type().layers, 0..keys.len(), &mut right.spans)?;
+        keys.find(&after.of_type().layers, 0..keys.len(), true, &mut right.spans)?;
         left.follow(before.version, &canons.0.node, None)?;
         right.follow(after.version, &canons.1.node, None)?;
-        for i in 0..spans.len() {
-            let key = || shown(before.of_type(), spans[i]);
+        for (i, span) in spans.iter().enumerate() {
+            let key = || shown(before.of_type(), *span);
             if right.spans[i].is_missing() {
                 found.removed.add(most, key);
                 continue;
@@ -198,7 +198,7 @@ fn count_new(
     let mut there = Vec::new();
     each_batch(after.of_type(), piece, |spans, keys| {
         there.clear();
-        keys.find(&before.of_type().layers, 0..keys.len(), &mut there)?;
+        keys.find(&before.of_type().layers, 0..keys.len(), false, &mut there)?;
         for (span, _) in spans.iter().zip(&there).filter(|(_, there)| there.is_missing()) {
             found.added.add(most, || shown(after.of_type(), *span));
         }

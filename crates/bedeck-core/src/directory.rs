@@ -165,6 +165,9 @@ pub struct Table {
 pub struct Target {
     /// The name under which it is selected.
     pub name: String,
+    /// Other names that it is selected by; a manifest has them, a blob none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// The type it points into.
     #[serde(rename = "type")]
     pub type_name: String,

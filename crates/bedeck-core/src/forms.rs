@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     /// Finds the records of these keys, at most [`crate::lookup::BATCH`]: where they are, missing for each that is not there.
     pub fn find(&mut self, keys: &Keys<'_>) -> Result<&[Span]> {
         self.frame.spans.clear();
-        keys.find(self.layers(), 0..keys.len(), &mut self.frame.spans)?;
+        keys.find(self.layers(), 0..keys.len(), true, &mut self.frame.spans)?;
         self.follow()
     }
 

@@ -153,9 +153,7 @@ impl Frame {
                     }
                     return Err(of_type.layers.base.damaged("records", "a reference leads to a hole"));
                 }
-                let fixed = target.blob(span.layer()).directory().record.fixed;
-                let needed = if child.node.outputs.is_empty() { span.length.min(fixed) } else { span.length };
-                target.prefetch_record(Span { length: needed, ..*span });
+                if child.node.outputs.is_empty() { target.prefetch_key(*span) } else { target.prefetch_record(*span) }
             }
         }
         for (child, links) in node.children.iter().zip(&mut self.links) {

@@ -182,7 +182,7 @@ fn delete(
     for batch in deleted.chunks(BATCH) {
         let (mut keys, mut spans) = (Keys::with_capacity(&input.key, batch.len()), Vec::new());
         batch.iter().for_each(|stored| keys.push(Some(stored)));
-        keys.find_in(&reader.layers().base, 0..keys.len(), &mut spans)?;
+        keys.find_in(&reader.layers().base, 0..keys.len(), false, &mut spans)?;
         spans.iter().filter(|span| !span.is_missing()).for_each(|span| gone.set(span.ordinal));
         reader.find(&keys)?;
         for i in 0..batch.len() {

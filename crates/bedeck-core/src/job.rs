@@ -156,7 +156,7 @@ impl Job<'_> {
                     sum = sum.wrapping_add(digest(&canonical));
                 }
                 spans.clear();
-                keys.find_in(blob, 0..keys.len(), &mut spans)?;
+                keys.find_in(blob, 0..keys.len(), false, &mut spans)?;
                 found.extend_from_slice(&spans);
             }
             match records.iter().zip(&found).find(|(at, found)| at != found) {

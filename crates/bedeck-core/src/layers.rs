@@ -177,6 +177,14 @@ impl Layers {
         }
     }
 
+    /// Asks for the key of a record.
+    #[inline(always)]
+    pub fn prefetch_key(&self, span: Span) {
+        if !span.is_missing() {
+            prefetch_key(self.blob(span.layer()), span.bare());
+        }
+    }
+
     /// Asks for the first lines of a record: all of it, but for very long ones, and what is copied along with its last text.
     #[inline(always)]
     pub fn prefetch_record(&self, span: Span) {
@@ -209,9 +217,23 @@ impl Layers {
 /// Asks for the lines of a record in its blob.
 #[inline(always)]
 pub fn prefetch_span(blob: &Blob, span: Span) {
+    prefetch_bytes(blob, span, (span.length as usize + STRIDE - 1).min(256));
+}
+
+/// Asks for the key of a record in its blob: a line, or two.
+#[inline(always)]
+pub fn prefetch_key(blob: &Blob, span: Span) {
+    match blob.directory().key.width {
+        0 => prefetch_span(blob, span),
+        width => prefetch_bytes(blob, span, width),
+    }
+}
+
+#[inline(always)]
+fn prefetch_bytes(blob: &Blob, span: Span, length: usize) {
     let records = blob.records();
     let start = span.offset as usize;
-    let end = start.saturating_add((span.length as usize + STRIDE - 1).min(256)).min(records.len());
+    let end = start.saturating_add(length).min(records.len());
     let mut line = start & !63;
     while line < end {
         prefetch(records, line);

@@ -133,10 +133,10 @@ fn find(table: &Table, parent: &Layers, numbers: &[u32], placed: &Placed<'_>, sl
         let mut keys = Keys::with_capacity(key, each.len());
         each.iter().for_each(|key| keys.push(*key));
         spans.clear();
-        keys.find_in(&parent.base, 0..keys.len(), &mut spans)?;
+        keys.find_in(&parent.base, 0..keys.len(), false, &mut spans)?;
         let mut before = Vec::new();
         if let Some((overlay, _)) = parent.over() {
-            keys.find_in(overlay, 0..keys.len(), &mut before)?;
+            keys.find_in(overlay, 0..keys.len(), false, &mut before)?;
         }
         for (i, (slot, stored)) in batch.zip(&each).enumerate() {
             let Some(stored) = stored else {

@@ -3,12 +3,14 @@
 //! A random cache line costs hundreds of nanoseconds alone and a few when many are under way, so every pass asks for the lines of all keys before
 //! the next one reads any: pilots, then locator lines, then records.
 
+use std::ops::Range;
+
 use crate::blob::Blob;
 use crate::changes::Changes;
 use crate::directory::KeySpec;
 use crate::error::Result;
 use crate::hash::{hash, mix, start};
-use crate::layers::{Layers, prefetch_span};
+use crate::layers::{Layers, prefetch_key, prefetch_span};
 use crate::locator::{Span, line_of};
 use crate::prefetch::prefetch;
 
@@ -104,44 +106,47 @@ impl<'a> Keys<'a> {
         self.len() == 0
     }
 
-    /// Appends to `spans` where the records of the keys in `range` lie, in order; missing for each that is not in the type.
-    pub fn find(&self, layers: &Layers, range: std::ops::Range<usize>, spans: &mut Vec<Span>) -> Result<()> {
+    /// Appends to `spans` where the records of the keys in `range` lie, in order; missing for each that is not in the type. `whole`: their lines
+    /// are on their way then, not only those of their keys.
+    pub fn find(&self, layers: &Layers, range: Range<usize>, whole: bool, spans: &mut Vec<Span>) -> Result<()> {
         match self {
-            Self::Wide(keys) => find(layers, &keys[range], spans),
-            Self::Word(keys) => find(layers, &keys[range], spans),
-            Self::Bytes(keys) => find(layers, &keys[range], spans),
+            Self::Wide(keys) => find(layers, &keys[range], whole, spans),
+            Self::Word(keys) => find(layers, &keys[range], whole, spans),
+            Self::Bytes(keys) => find(layers, &keys[range], whole, spans),
         }
     }
 
     /// The same in one blob that has an index.
-    pub fn find_in(&self, blob: &Blob, range: std::ops::Range<usize>, spans: &mut Vec<Span>) -> Result<()> {
+    pub fn find_in(&self, blob: &Blob, range: Range<usize>, whole: bool, spans: &mut Vec<Span>) -> Result<()> {
         match self {
-            Self::Wide(keys) => find_in(blob, &keys[range], spans),
-            Self::Word(keys) => find_in(blob, &keys[range], spans),
-            Self::Bytes(keys) => find_in(blob, &keys[range], spans),
+            Self::Wide(keys) => find_in(blob, &keys[range], whole, spans),
+            Self::Word(keys) => find_in(blob, &keys[range], whole, spans),
+            Self::Bytes(keys) => find_in(blob, &keys[range], whole, spans),
         }
     }
 }
 
 /// Appends the spans of `keys` to `spans`. The passes of [`BATCH`] keys at a time; linear, no allocation but in `spans`.
-pub fn find<K: Probe>(layers: &Layers, keys: &[Option<K>], spans: &mut Vec<Span>) -> Result<()> {
+pub fn find<K: Probe>(layers: &Layers, keys: &[Option<K>], whole: bool, spans: &mut Vec<Span>) -> Result<()> {
     match layers.over() {
-        None => find_in(&layers.base, keys, spans),
+        None => find_in(&layers.base, keys, whole, spans),
         Some((overlay, changes)) => {
-            keys.chunks(BATCH).try_for_each(|batch| find_over(layers, overlay, changes, batch, spans))
+            keys.chunks(BATCH).try_for_each(|batch| find_over(layers, overlay, changes, batch, whole, spans))
         }
     }
 }
 
 /// The same in one blob that has an index.
-pub fn find_in<K: Probe>(blob: &Blob, keys: &[Option<K>], spans: &mut Vec<Span>) -> Result<()> {
+pub fn find_in<K: Probe>(blob: &Blob, keys: &[Option<K>], whole: bool, spans: &mut Vec<Span>) -> Result<()> {
     keys.chunks(BATCH).try_for_each(|batch| {
         let first = spans.len();
         let slots = slots(blob, batch, |_| {});
         for (slot, key) in slots.iter().zip(batch) {
             let span = if key.is_some() { blob.span(*slot) } else { Span::MISSING };
-            if !span.is_missing() {
-                prefetch_span(blob, span);
+            match (span.is_missing(), whole) {
+                (true, _) => {}
+                (_, true) => prefetch_span(blob, span),
+                (_, false) => prefetch_key(blob, span),
             }
             spans.push(span);
         }
@@ -188,13 +193,18 @@ fn find_over<K: Probe>(
     overlay: &Blob,
     changes: Changes<'_>,
     keys: &[Option<K>],
+    whole: bool,
     spans: &mut Vec<Span>,
 ) -> Result<()> {
     let first = spans.len();
     let slots = slots(&layers.base, keys, |slot| changes.prefetch(slot));
     for (slot, key) in slots.iter().zip(keys) {
         let span = if key.is_some() { layers.locate(*slot) } else { Span::MISSING };
-        layers.prefetch_record(span);
+        if whole {
+            layers.prefetch_record(span)
+        } else {
+            layers.prefetch_key(span)
+        }
         spans.push(span);
     }
     let mut absent = [None; BATCH];
@@ -211,7 +221,7 @@ fn find_over<K: Probe>(
     }
     if count > 0 && changes.insertions() > 0 {
         let end = spans.len();
-        find_in(overlay, &absent[..count], spans)?;
+        find_in(overlay, &absent[..count], whole, spans)?;
         for i in 0..count {
             spans[first + usize::from(places[i])] = spans[end + i].overlaid();
         }

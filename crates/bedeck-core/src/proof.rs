@@ -180,7 +180,7 @@ impl Proof<'_> {
                 for span in batch {
                     keys.push(Some(layers.record(*span)?.key()?));
                 }
-                keys.find(layers, 0..keys.len(), &mut found)?;
+                keys.find(layers, 0..keys.len(), false, &mut found)?;
                 let located = batch.iter().map(|span| layers.locate(ledger.ordinals[span.ordinal as usize]));
                 if found != batch || !located.eq(batch.iter().copied()) {
                     return lost();
@@ -195,7 +195,7 @@ impl Proof<'_> {
             for slot in batch {
                 keys.push(Some(layers.base.record(layers.base.span(*slot))?.key()?));
             }
-            keys.find(layers, 0..keys.len(), &mut found)?;
+            keys.find(layers, 0..keys.len(), false, &mut found)?;
             sound &= found.iter().all(Span::is_missing);
         }
         let deleted = ledger.inserted.iter().enumerate().filter(|(_, slot)| **slot == DELETED);

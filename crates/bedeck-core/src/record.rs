@@ -194,6 +194,17 @@ impl<'a> Record<'a> {
             return Ok(false);
         }
         match (&field.item, &field.bits) {
+            (Some(item), _) if !item.nulls => {
+                // As below, but without divisions by a width that the compiler does not know.
+                let mut rest = self.field_bytes(field)?;
+                while let Some((code, after)) = rest.split_at_checked(usize::from(item.width)) {
+                    each(Some(item.base.0.wrapping_add(little(code))));
+                    rest = after;
+                }
+                if !rest.is_empty() {
+                    return Err(self.blob.damaged("records", "a list is cut short"));
+                }
+            }
             (Some(item), _) => {
                 let list = List { scalar: &Scalar::Reference, item: Some(*item), bytes: self.field_bytes(field)? };
                 if !list.is_whole() {

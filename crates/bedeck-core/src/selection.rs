@@ -1,7 +1,7 @@
 //! A selection: a choice of fields compiled once against a version.
 
 use crate::blob::Blob;
-use crate::directory::{Bits, Field};
+use crate::directory::{Bits, Field, Target};
 use crate::error::{Error, Result};
 use crate::layers::Layer;
 use crate::locator::Span;
@@ -200,7 +200,7 @@ impl Node {
                     Some(target) => From::Keys(self.child(of_type, i, target)),
                 }
             } else if let Some(reference) =
-                of_type.fields.iter().filter_map(|f| f.reference.as_ref()).find(|r| r.name == path)
+                leading(&of_type.fields, path).and_then(|i| of_type.fields[i].reference.as_ref())
             {
                 let of = &reference.type_name;
                 return Err(Error::Selection(format!(
@@ -212,7 +212,7 @@ impl Node {
             };
             return self.output(path, from, whole);
         };
-        let Some(i) = of_type.fields.iter().position(|f| f.reference.as_ref().is_some_and(|r| r.name == name)) else {
+        let Some(i) = leading(&of_type.fields, name) else {
             return Err(no_way(version, self.type_place, name, rest, whole));
         };
         let target = of_type.targets[i].unwrap_or(self.type_place);
@@ -322,6 +322,12 @@ fn is_printed(of_type: &Type, id: u32) -> bool {
 fn named(fields: &[Described], name: &str) -> Option<usize> {
     let own = fields.iter().position(|field| field.name == name);
     own.or_else(|| fields.iter().position(|field| field.aliases.iter().any(|alias| alias == name)))
+}
+
+/// The place of the field whose reference is followed by this name.
+fn leading(fields: &[Described], name: &str) -> Option<usize> {
+    let by = |fits: &dyn Fn(&Target) -> bool| fields.iter().position(|f| f.reference.as_ref().is_some_and(fits));
+    by(&|reference| reference.name == name).or_else(|| by(&|r| r.aliases.iter().any(|alias| alias == name)))
 }
 
 /// Why a dotted way does not go on from `name`, the part before `rest` at the end of `whole`.

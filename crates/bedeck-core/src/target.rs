@@ -81,7 +81,7 @@ fn find_standing(wanted: &[Wanted<'_>], ordinals: &mut Vec<u32>) -> Result<()> {
         let mut keys = Keys::with_capacity(&base.directory().key, now.len());
         now.iter().for_each(|i| keys.push(Some(wanted[*i].stored)));
         spans.clear();
-        keys.find_in(base, 0..keys.len(), &mut spans)?;
+        keys.find_in(base, 0..keys.len(), false, &mut spans)?;
         for (i, span) in now.into_iter().zip(&spans) {
             if !span.is_missing() && !one.gone.has(span.ordinal) {
                 found[i] = span.ordinal;

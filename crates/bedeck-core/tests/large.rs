@@ -113,7 +113,7 @@ fn directory(shape: Shape, sections: [(u64, u64); 5]) -> Directory {
     let mut text = field(1, "text", "string");
     text["var"] = json!({"order": 0, "offset": 184, "bits": 8, "unit": 1, "long": true});
     serde_json::from_value(json!({
-        "type": "n", "records": 1, "epoch": "0", "digest": "0",
+        "type": "n", "kind": "base", "records": 1, "epoch": "0", "digest": "0",
         "key": {"field": "id", "kind": "base62", "width": 16},
         "index": shape, "locator": {"width": 2}, "record": {"fixed": 24, "key": null},
         "fields": [number, text],
@@ -164,7 +164,7 @@ fn write(path: &Path, shape: Shape, keys: &[[u8; 16]], length: u32) -> std::io::
     let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
     file.set_len(end + described.len() as u64)?;
     let mut prelude = MAGIC.to_vec();
-    [0, end, described.len() as u64].iter().for_each(|n| prelude.extend_from_slice(&n.to_le_bytes()));
+    [1, end, described.len() as u64].iter().for_each(|n| prelude.extend_from_slice(&n.to_le_bytes()));
     file.write_all_at(&prelude, 0)?;
     file.write_all_at(&described, end)?;
     for (i, key) in keys.iter().enumerate() {
@@ -201,7 +201,7 @@ fn a_blob_of_terabytes_is_read_at_any_place() {
             let absent = [key(1 << 40), [0; 16], [0xff; 16]];
             let probes: Vec<_> = keys.iter().chain(&absent).copied().map(Some).chain([None]).collect();
             let mut spans: Vec<Span> = Vec::new();
-            find_in(&blob, &probes, &mut spans).unwrap();
+            find_in(&blob, &probes, false, &mut spans).unwrap();
             let (found, missing) = spans.split_at(keys.len());
             assert!(missing.len() == 4 && missing.iter().all(Span::is_missing));
             for (span, key) in found.iter().zip(&keys) {

@@ -251,7 +251,9 @@ impl Compiled {
         let program = &*self.0;
         let layers = &program.version.types[program.node.type_place].layers;
         let mut spans: Vec<Span> = Vec::with_capacity(1);
-        parse_one(&layers.base.directory().key, id)?.with(|keys| keys.find(layers, 0..1, &mut spans)).or_raise(py)?;
+        parse_one(&layers.base.directory().key, id)?
+            .with(|keys| keys.find(layers, 0..1, true, &mut spans))
+            .or_raise(py)?;
         Ok(spans.first().filter(|span| !span.is_missing()).map(|span| Record::new(self.0.clone(), *span)))
     }
 

@@ -1,6 +1,7 @@
 """How the command line ends: exit codes, and one line for whatever went wrong."""
 
 import os
+import re
 import signal
 import sys
 import warnings
@@ -19,6 +20,7 @@ from bedeck.errors import (
     FormatError,
     MissingKeyError,
     NotFoundError,
+    RefusedError,
     SchemaError,
     SelectionError,
     SourceError,
@@ -32,6 +34,8 @@ _HINTS = {
     "open another version with version=": "open another version with --version",
     " into it, or give it in sources=": " into it",
 }
+_ALLOW = re.compile(r"allow=\{(.*)\}")
+_REASON = re.compile(r'"([^"]+)": "\.\.\."')
 
 
 class Exit(IntEnum):
@@ -114,7 +118,7 @@ def _code(error: Exception) -> Exit:
             return Exit.USAGE
         case DamagedError() | FormatError():
             return Exit.DAMAGED
-        case SourceError():
+        case SourceError() | RefusedError():
             return Exit.REFUSED
         case _:
             return Exit.UNEXPECTED
@@ -142,7 +146,7 @@ def _message(error: Exception) -> str:
 def _for_a_shell(text: str) -> str:
     for argument, option in _HINTS.items():
         text = text.replace(argument, option)
-    return text
+    return _ALLOW.sub(lambda found: " ".join(f'--allow {name}="..."' for name in _REASON.findall(found[1])), text)
 
 
 def _finish_output() -> None:

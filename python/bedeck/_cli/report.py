@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bedeck
+from bedeck._cli.facts import Facts
 from bedeck._cli.terminal import counted, heading, human, pairs, safe, table
 from bedeck.memory import processes_of
 from bedeck.store import LocalStore
@@ -26,8 +27,6 @@ __all__ = [
 
 OF_A_PROCESS = ("mapped", "pss", "shared", "private", "huge", "locked")
 SMALL = 10_000  # records; below, costs that do not grow with a store are most of what it takes
-
-Facts = dict[str, Any]
 
 
 def built(build: bedeck.Build, store: Path) -> Facts:
@@ -171,7 +170,7 @@ def _type(of: Mapping[str, Any], memory: Mapping[str, Any]) -> Facts:
 
 
 def _memory(catalogue: bedeck.Catalogue, memory: Mapping[str, Any]) -> Facts:
-    told = processes_of(LocalStore(catalogue.path).blobs(catalogue.state.manifest).values())
+    told = processes_of(LocalStore(catalogue.path).blobs(catalogue.state.files.manifest).values())
     seen = told and [
         {"pid": pid, "name": name, "this": pid == os.getpid(), **{member: of[member] for member in OF_A_PROCESS}}
         for pid, name, of in told.seen

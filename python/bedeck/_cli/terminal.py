@@ -9,7 +9,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["columns", "counted", "fit", "heading", "human", "pairs", "safe", "status", "table", "width"]
+import click
+
+__all__ = ["columns", "counted", "fit", "heading", "human", "note", "pairs", "safe", "status", "table", "width"]
 
 MOST_COLUMNS = 120
 REFRESH_SECONDS = 0.1
@@ -102,6 +104,13 @@ def status(doing: str) -> Iterator[Callable[[int, int], None]]:
         yield progress
     finally:
         _replace_line("")
+
+
+def note(text: str) -> None:
+    """Say something on standard error while a status may stand there."""
+    if sys.stderr.isatty():
+        _replace_line("")
+    click.echo(f"bedeck: note: {safe(text)}", err=True)
 
 
 def _left(seconds: float, done: int, total: int) -> str:

@@ -1,10 +1,9 @@
 """The verbs of the command line, one function each."""
 
 import csv
-import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -12,19 +11,21 @@ import click
 import bedeck
 from bedeck._cli import output, report
 from bedeck._cli.exits import Verbs, ending_in_order
+from bedeck._cli.facts import as_json, print_lines, tell
 from bedeck._cli.ids import NoKeys, key_of, no_key, texts
+from bedeck._cli.operations import gc, pin, rollback, unpin, versions
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import status
 from bedeck.build import LEAST_MEMORY
-from bedeck.catalogue import Missing, Verify
+from bedeck.catalogue import Missing
 from bedeck.errors import MissingKeyError, SchemaError
+from bedeck.state import Verify
 
 __all__ = ["verbs"]
 
 MOST_TRACKS = 2**32 - 2
 
 A_PATH = click.Path(path_type=Path)
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 of_version = click.option(
     "--version", type=click.IntRange(min=1), metavar="N", help="Another version than the announced one."
 )
@@ -63,7 +64,7 @@ def build(catalogue: Path, store: Path, *, threads: int | None, memory: int | No
         raise SchemaError(f"{catalogue} is a folder: name its catalogue.toml")
     with status(f"building {store}") as progress:
         build = bedeck.build(catalogue, store, threads=threads, memory=memory, progress=progress)
-    _tell(report.built(build, store), report.built_text, as_json=as_json)
+    tell(report.built(build, store), report.built_text, as_json=as_json)
 
 
 @verbs.command()
@@ -80,7 +81,7 @@ def info(store: Path, *, warm: bool, version: int | None, as_json: bool) -> None
     if warm:
         with status(f"warming {store}") as progress:
             catalogue.warm(progress)
-    _tell(report.info(catalogue, store), report.info_text, as_json=as_json)
+    tell(report.info(catalogue, store), report.info_text, as_json=as_json)
 
 
 @verbs.command()
@@ -103,7 +104,7 @@ def get(store: Path, type_: str, key: str, *, version: int | None, as_json: bool
     if as_json:
         output.line(records.decorate_json([id_], list(record))[1:-1])
     else:
-        _print(report.record_text(dict(record)))
+        print_lines(report.record_text(dict(record)))
 
 
 @verbs.command()
@@ -171,7 +172,11 @@ def verify(store: Path, *, version: int | None, as_json: bool) -> None:
     """Check every byte against its checksum."""
     started = time.monotonic()
     catalogue = _open(store, version, verify="always")
-    _tell(report.verified(catalogue, store, time.monotonic() - started), report.verified_text, as_json=as_json)
+    tell(report.verified(catalogue, store, time.monotonic() - started), report.verified_text, as_json=as_json)
+
+
+for operation in (versions, pin, unpin, rollback, gc):
+    verbs.add_command(operation)
 
 
 @verbs.command()
@@ -189,7 +194,7 @@ def synth(directory: Path, *, tracks: int, seed: int, as_json: bool) -> None:
     started = time.monotonic()
     with status(f"writing {directory}") as progress:
         catalogue = synth(directory, tracks, seed=seed, progress=progress)
-    _tell(
+    tell(
         report.synthesised(catalogue, tracks, seed, time.monotonic() - started),
         report.synthesised_text,
         as_json=as_json,
@@ -217,7 +222,7 @@ def demo(*, tracks: int, keep: Path | None, as_json: bool) -> None:
     with ending_in_order():
         facts = demo(tracks, keep=keep, say=_ignore if as_json else output.line)
     if as_json:
-        _tell(facts, list, as_json=as_json)
+        tell(facts, list, as_json=as_json)
 
 
 def _open(store: Path, version: int | None, verify: Verify = "once") -> bedeck.Catalogue:
@@ -262,18 +267,6 @@ def _decorate_lines(
             raise MissingKeyError(str(error).replace("ids[0]", f"ids[{place}]", 1)) from error
         if line:
             output.write(line + b"\n")
-
-
-def _tell(facts: report.Facts, text: Callable[[report.Facts], Iterable[str]], *, as_json: bool) -> None:
-    if as_json:
-        output.line(json.dumps(facts, ensure_ascii=False, indent=2).encode())
-    else:
-        _print(text(facts))
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        output.line(line)
 
 
 def _ignore(_line: str) -> None:

@@ -26,6 +26,8 @@ class LocalObjects:
     then the folder it is in is synced. Folders are made where they are missing.
     """
 
+    usable = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
@@ -114,6 +116,7 @@ class LocalObjects:
             path, aside = self._prepare(name)
             try:
                 made = file if file.is_relative_to(self.path / "tmp") else Path(shutil.copyfile(file, aside))
+                os.utime(made)  # it is as old as its being here, whenever it was made
                 sync(made)
                 made.replace(path)
             finally:

@@ -1,0 +1,628 @@
+"""A catalogue follows its store: it moves to what is announced, pinned or rolled back to, and readers never notice."""
+
+# ruff: noqa: S301 - what is unpickled here was pickled here
+
+import json
+import logging
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import bedeck
+from bedeck import Catalogue, Event, Key, Schema, Type, verified
+from bedeck._limit import memory_limit
+from bedeck.errors import NotFoundError, SelectionError
+from bedeck.log import canonical, checksum_of
+from bedeck.store import LocalStore
+from small import scratch
+from sparse import Sparse
+from stores import SMALL, answers, small_rows
+
+PATIENCE = 60  # seconds until a test that waits for something gives up
+OFTEN = 0.01
+ROWS = [small_rows(tag) for tag in ("", " again", " and again")]
+PAIR = Schema({name: Type(key=Key("k", "int")) for name in ("a", "b")})
+
+
+@pytest.fixture(autouse=True)
+def own_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Has threads take turns as often as can be, so that a refresh does not wait for readers that never pause."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A small store with version 1."""
+    bedeck.build(SMALL, tmp_path / "store", ROWS[0])
+    return tmp_path / "store"
+
+
+def pair(version: int, fields: tuple[str, ...] = ("version",)) -> dict[str, list[dict[str, int]]]:
+    """Rows for `PAIR`, of both types, each with the number of the version in each field."""
+    return {name: [{"k": key, **dict.fromkeys(fields, version)} for key in range(50)] for name in ("a", "b")}
+
+
+class Told:
+    """Events of a catalogue, to be waited for."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._events: queue.Queue[Event] = queue.Queue()
+        self.stop = catalogue.listen(self._events.put)
+
+    def next(self, kind: str) -> Event:
+        """The next event of this kind."""
+        while True:
+            event = self._events.get(timeout=PATIENCE)
+            if event.kind == kind:
+                return event
+
+
+# Moving
+
+
+def test_a_catalogue_stays_until_it_is_refreshed(store: Path) -> None:
+    catalogue = bedeck.open(store)
+    records, selection = catalogue["t"], catalogue["t"].select("s")
+    assert catalogue.refresh() is False
+    for version in (2, 3):
+        before = answers(catalogue, ROWS[0])
+        bedeck.build(SMALL, store, ROWS[version - 1])
+        assert answers(catalogue, ROWS[0]) == before
+        assert catalogue.version == version - 1
+        assert catalogue.refresh() is True
+        assert catalogue.version == version
+        assert answers(catalogue, ROWS[0]) == answers(bedeck.open(store, version=version), ROWS[0]) != before
+        assert records.decorate([1]) == catalogue["t"].decorate([1])
+        assert selection.decorate([1]) == [{"s": ROWS[version - 1]["t"][0]["s"]}]
+        assert catalogue.refresh() is False
+
+
+def test_pins_and_roll_backs_move_it_as_announcements_do(store: Path) -> None:
+    local = LocalStore(store)
+    for rows in ROWS[1:]:
+        bedeck.build(SMALL, store, rows)
+    catalogue = bedeck.open(store)
+    told = []
+    catalogue.listen(lambda event: told.append((event.kind, event.old, event.new)))
+    expected = {version: answers(bedeck.open(store, version=version), ROWS[0]) for version in (1, 2, 3)}
+    for change, served in (
+        (lambda: local.pin(1, "bad titles"), 1),
+        (lambda: local.pin(2, "less bad"), 2),
+        (lambda: local.unpin("mended"), 3),
+        (lambda: local.rollback(2, "not mended"), 2),
+    ):
+        change()
+        assert catalogue.refresh()
+        assert catalogue.version == served
+        assert answers(catalogue, ROWS[0]) == expected[served]
+        head = local.head()
+        status = catalogue.status()
+        assert (status.version, status.entry, status.failures) == (served, head.number, 0)
+        assert (status.announced, status.pinned) == (head.announced.version, head.pinned and head.pinned.version)
+    assert told == [("refreshed", 3, 1), ("refreshed", 1, 2), ("refreshed", 2, 3), ("refreshed", 3, 2)]
+    assert status.refreshes == 4
+
+
+def test_what_is_announced_under_a_pin_is_told_and_not_served(store: Path) -> None:
+    LocalStore(store).pin(1, "while we look into it")
+    catalogue = bedeck.open(store)
+    bedeck.build(SMALL, store, ROWS[1])
+    assert catalogue.refresh() is False
+    status = catalogue.status()
+    assert (status.version, status.announced, status.pinned, status.failures) == (1, 2, 1, 0)
+
+
+def test_a_follower_moves_by_itself(store: Path) -> None:
+    with closing(bedeck.open(store, follow=True, poll=OFTEN)) as catalogue:
+        told = Told(catalogue)
+        for version in (2, 3):
+            bedeck.build(SMALL, store, ROWS[version - 1])
+            event = told.next("refreshed")
+            assert (event.old, event.new, event.error) == (version - 1, version, None)
+            assert catalogue.version == version
+        LocalStore(store).pin(1, "back")
+        assert told.next("refreshed").new == 1
+        status = catalogue.status()
+        assert status.following
+        assert status.reachable
+        assert (status.version, status.announced, status.pinned, status.refreshes) == (1, 3, 1, 3)
+        assert None not in (status.age, status.delay, status.seconds, status.heard)
+    assert not catalogue.status().following
+
+
+def test_a_catalogue_of_one_version_stays(store: Path) -> None:
+    catalogue = bedeck.open(store, version=1)
+    bedeck.build(SMALL, store, ROWS[1])
+    assert catalogue.refresh() is False
+    status = catalogue.status()
+    assert (status.version, status.announced, status.entry, status.age) == (1, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"version": 1, "follow": True}, ValueError, "version=1 stays as it is"),
+        ({"poll": 0}, ValueError, "poll=0"),
+        ({"poll": float("nan")}, ValueError, "poll=nan"),
+        ({"keep": 0}, ValueError, "keep=0"),
+        ({"version": True}, TypeError, "version=True"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    store: Path, options: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        bedeck.open(store, **options)
+
+
+# One version
+
+
+def test_views_records_and_iterations_keep_their_version(store: Path) -> None:
+    catalogue = bedeck.open(store)
+    view, records = catalogue.view(), catalogue["t"]
+    record, keys, items, values = records[1], iter(records), records.items(), iter(records.values())
+    stream, batches = pa.RecordBatchReader.from_stream(records), records.decorate_arrow([1])
+    before = {"i": 1, "s": "one", "as": ["x", "gone"]}
+    gone = {"a": ROWS[1]["a"], "t": [{"i": 5, "s": "five", "as": ["yy"]}]}
+    bedeck.build(SMALL, store, gone)
+    assert catalogue.refresh()
+    assert records.get(1) is None
+    assert view["t"][1] == record == before
+    assert view["t"].select("r.n").decorate([1]) == [{"r": [{"n": "Ann"}, None]}]
+    assert sorted(keys) == [-2, 1]
+    assert dict(items)[1] == before
+    assert before in [dict(value) for value in values]
+    assert sorted(stream.read_all().column("i").to_pylist()) == [-2, 1]
+    assert pa.table(batches).to_pylist() == [{"s": "one", "as": ["x", "gone"]}]
+    assert list(records) == [5]
+
+
+def test_an_iteration_over_items_that_began_before_a_refresh_ends_in_its_version(store: Path) -> None:
+    catalogue = bedeck.open(store)
+    seen = []
+    for key, record in catalogue["t"].items():
+        seen.append((key, record["i"]))
+        bedeck.build(SMALL, store, {"a": ROWS[1]["a"], "t": [{"i": 5 + len(seen), "s": "", "as": None}]})
+        assert catalogue.refresh()
+    assert sorted(seen) == [(-2, -2), (1, 1)]
+
+
+def mapped(store: Path) -> set[str]:
+    """The blobs of ``store`` that this process maps."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return {Path(line.split()[5]).name for line in lines if f"{store}/blobs/" in line}
+
+
+def blobs_of(store: Path, version: int) -> set[str]:
+    local = LocalStore(store)
+    return set(local.measure(local.manifest(local.resolve(version))))
+
+
+def test_an_old_version_is_unmapped_after_its_last_view_and_record(store: Path) -> None:
+    catalogue = bedeck.open(store)
+    view = catalogue.view()
+    record = view["t"][1]
+    bedeck.build(SMALL, store, ROWS[1])
+    catalogue.refresh()
+    assert mapped(store) == blobs_of(store, 1) | blobs_of(store, 2)
+    del view
+    assert mapped(store) == blobs_of(store, 1) | blobs_of(store, 2)
+    assert record["s"] == "one"
+    del record
+    assert mapped(store) == blobs_of(store, 2)
+
+
+def test_a_version_that_was_refused_is_unmapped_at_once(store: Path) -> None:
+    catalogue = bedeck.open(store)
+    selection = catalogue["t"].select("s")
+    bedeck.build(Schema({"t": Type(key=Key("i", "int"))}), store, {"t": [{"i": 1}]})
+    with pytest.raises(SelectionError):
+        catalogue.refresh()
+    assert mapped(store) == blobs_of(store, 1)
+    assert selection.decorate([1]) == [{"s": "one"}]
+
+
+def read_pairs(catalogue: Catalogue, ends: threading.Event, mixed: list[Any], done: list[int]) -> None:
+    """Decorate lists of both types until ``ends``, in views, by selections and by name; notes in ``done`` how often."""
+    keys = list(range(50))
+    cards = [catalogue[name].select("version") for name in ("a", "b")]
+    while not ends.is_set():
+        with catalogue.view() as view:
+            rows = [row["version"] for name in ("a", "b") for row in view[name].decorate(keys, ["version"])]
+            if rows != [view.version] * 100:
+                mixed.append(("view", view.version, rows))
+        for card in cards:
+            rows = [row["version"] for row in card.decorate(keys)]
+            if rows != rows[:1] * 50:
+                mixed.append(("call", rows))
+        done.append(4)
+
+
+@pytest.mark.usefixtures("restless")
+def test_no_list_mixes_versions_under_back_to_back_refreshes() -> None:
+    """Two types, each record of both with the number of its version; readers on threads, all the while it moves."""
+    with scratch() as folder:
+        local = LocalStore(folder / "store")
+        for version in range(1, 9):
+            bedeck.build(PAIR, local.path, pair(version), threads=1)
+        catalogue = bedeck.open(local.path)
+        ends, mixed, done, moved = threading.Event(), [], [], 0
+        readers = [threading.Thread(target=read_pairs, args=(catalogue, ends, mixed, done)) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        while len(done) < 5_000 or moved < 100:
+            local.pin(1 + moved % 8, "to and fro")
+            moved += catalogue.refresh()
+        ends.set()
+        for reader in readers:
+            reader.join()
+        assert mixed == []
+        assert catalogue.status().refreshes == moved
+        assert len(mapped(local.path)) == 2
+
+
+# What is in use
+
+
+WIDE, NARROW = ("version", "extra"), ("version",)
+
+
+def test_a_version_that_breaks_a_living_selection_is_refused_until_it_does_not(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    bedeck.build(PAIR, store, pair(1, WIDE))
+    catalogue = bedeck.open(store)
+    told = Told(catalogue)
+    selection = catalogue["a"].select("extra")
+    bedeck.build(PAIR, store, pair(2, NARROW))
+    for failures in (1, 2):
+        with pytest.raises(SelectionError, match=r"version 2 of .* is not taken.*in use breaks.*no .extra."):
+            catalogue.refresh()
+        event = told.next("refused")
+        assert (event.old, event.new) == (1, 2)
+        status = catalogue.status()
+        assert (status.version, status.announced, status.refused, status.failures) == (1, 2, 2, failures)
+        assert status.error == event.error
+        assert selection.decorate([7]) == [{"extra": 1}]
+    bedeck.build(PAIR, store, pair(3, WIDE))
+    assert catalogue.refresh()
+    assert selection.decorate([7]) == [{"extra": 3}]
+    status = catalogue.status()
+    assert (status.version, status.refused, status.failures) == (3, None, 0)
+    assert "extra" in status.error
+    assert status.error_at
+
+
+def test_a_selection_that_is_gone_breaks_nothing(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    bedeck.build(PAIR, store, pair(1, WIDE))
+    catalogue = bedeck.open(store)
+    catalogue["a"].select("extra")
+    catalogue.view()["a"].select("extra")  # that of a view stays with it
+    bedeck.build(PAIR, store, pair(2, WIDE))
+    assert catalogue.refresh()
+    bedeck.build(PAIR, store, pair(3, NARROW))
+    assert catalogue.refresh()
+    assert catalogue.version == 3
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda catalogue: catalogue["a"].decorate([1], ["extra"]),
+        lambda catalogue: catalogue["a"].decorate_json([1], ["extra"]),
+        lambda catalogue: catalogue["gone"].decorate([1]),
+        lambda catalogue: catalogue["gone"].get(1),
+    ],
+    ids=["fields", "as JSON", "a type", "its records"],
+)
+def test_what_was_asked_for_in_a_version_has_to_be_in_the_next(tmp_path: Path, use: Any) -> None:
+    store = tmp_path / "store"
+    schema = Schema({name: Type(key=Key("k", "int")) for name in ("a", "b", "gone")})
+    bedeck.build(schema, store, {**pair(1, WIDE), "gone": [{"k": 1}]})
+    catalogue = bedeck.open(store)
+    use(catalogue)
+    bedeck.build(PAIR, store, pair(2, NARROW))
+    with pytest.raises(SelectionError, match=r"extra|gone"):
+        catalogue.refresh()
+    assert catalogue.version == 1
+    bedeck.build(schema, store, {**pair(3, WIDE), "gone": [{"k": 1}]})
+    assert catalogue.refresh()
+    bedeck.build(PAIR, store, pair(4, NARROW))  # since nobody asked version 3 for it
+    assert catalogue.refresh()
+    assert catalogue.version == 4
+
+
+@pytest.mark.usefixtures("restless")
+def test_selections_made_while_it_moves_are_never_broken() -> None:
+    """Versions with a field and without come in turns: who selected it, has it until letting go."""
+    with scratch() as folder:
+        local = LocalStore(folder / "store")
+        for version in (1, 2):
+            bedeck.build(PAIR, local.path, pair(version, WIDE if version == 1 else NARROW), threads=1)
+        catalogue = bedeck.open(local.path)
+        ends, broken, seen = threading.Event(), [], []
+
+        def select() -> None:
+            while not ends.is_set():
+                try:
+                    selection = catalogue["a"].select("extra")
+                except SelectionError:
+                    seen.append(False)
+                    continue
+                for _ in range(5):
+                    try:
+                        selection.decorate([1])
+                    except SelectionError as error:
+                        broken.append(error)
+                seen.append(True)
+
+        reader = threading.Thread(target=select)
+        reader.start()
+        turns = 0
+        while turns < 100 or len(set(seen)) < 2:
+            turns += 1
+            local.pin(1 + turns % 2, "to and fro")
+            with suppress(SelectionError):
+                catalogue.refresh()
+        ends.set()
+        reader.join()
+        assert broken == []
+
+
+# Memory
+
+
+def test_what_was_warmed_is_warm_after_a_refresh(store: Path) -> None:
+    catalogue = bedeck.open(store)
+    warmed = catalogue.warm(lock=True)
+    bedeck.build(SMALL, store, ROWS[1])
+    catalogue.refresh()
+    memory = catalogue.memory()
+    assert memory["mapped"] == memory["bytes"] == catalogue.status().bytes == catalogue.status().resident
+    assert memory["locked"] == (memory["bytes"] if warmed.locked else 0)
+
+
+def test_a_version_that_does_not_fit_beside_the_old_one_is_refused_and_can_be_taken_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = memory_limit()
+    assert limit
+    big, store = tmp_path / "big", tmp_path / "store"
+    blob = Sparse(1, heap=limit.bytes).write(big)
+    bedeck.build(Schema({"n": Type(key=Key("k", "int"))}), store, {"n": [{"k": 1, "title": "one"}]})
+    small, careless = bedeck.open(store), bedeck.open(store, overcommit=True)
+    told = Told(small)
+    moved = blob.rename(store / "blobs" / blob.name)
+    announce(LocalStore(store), LocalStore(big))
+    marks, mark = verified.folder(), verified.name_of(moved, blob.stem.removeprefix("n-").ljust(64, "0"))
+    (marks / mark).touch()
+    for times in (1, 0):
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            assert small.refresh() is False
+        assert [type(warning.message) for warning in warned] == [bedeck.MemoryWarning] * times
+        assert told.next("refused").new == 2
+    status = small.status()
+    assert (status.version, status.refused, status.failures) == (1, 2, 2)
+    assert "does not fit" in status.error
+    assert "overcommit=True" in status.error
+    assert "does not fit" in caplog.text
+    with pytest.warns(bedeck.MemoryWarning, match="does not fit"):
+        assert careless.refresh() is True
+    assert careless.version == 2
+
+
+def announce(local: LocalStore, other: LocalStore) -> None:
+    """Announce in one store what another one has, whose blobs are there already."""
+    head = local.head()
+    manifest = other.manifest(other.resolve()) | {
+        "version": head.announced.version + 1,
+        "parent": head.announced.manifest,
+    }
+    local.announce(head, manifest, {})
+
+
+# Beginning
+
+
+def test_before_the_first_version_there_is_an_error_at_once_or_after_the_wait(tmp_path: Path) -> None:
+    for options in ({}, {"follow": True}, {"wait": 0}, {"wait": 0.05}, {"wait": 0.05, "follow": True, "poll": OFTEN}):
+        with pytest.raises(NotFoundError, match="no bedeck store at"):
+            bedeck.open(tmp_path / "store", **options)
+    with LocalStore(tmp_path / "store").hold(), pytest.raises(NotFoundError, match=r"nothing is announced .* yet"):
+        bedeck.open(tmp_path / "store", wait=0.05, poll=OFTEN)
+
+
+def test_the_first_version_ends_the_wait(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(bedeck.open, tmp_path / "store", wait=PATIENCE, poll=OFTEN)
+        bedeck.build(SMALL, tmp_path / "store", ROWS[0])
+        catalogue = opened.result(PATIENCE)
+    status = catalogue.status()
+    assert (catalogue.version, status.failures, status.error) == (1, 0, None)
+
+
+def test_a_follower_begins_with_the_version_before_where_the_newest_is_damaged(store: Path) -> None:
+    bedeck.build(SMALL, store, ROWS[1])
+    (damaged, *_) = sorted(blobs_of(store, 2))
+    data = (store / "blobs" / damaged).read_bytes()
+    (store / "blobs" / damaged).write_bytes(data[:-1] + b"!")
+    with pytest.raises(bedeck.DamagedError):
+        bedeck.open(store)
+    with closing(bedeck.open(store, follow=True, poll=OFTEN)) as catalogue:
+        status = catalogue.status()
+        assert (status.version, status.announced) == (1, 2)
+        assert status.failures
+        assert damaged in status.error
+        told = Told(catalogue)
+        told.next("failed")
+        (store / "blobs" / damaged).write_bytes(data)
+        assert told.next("refreshed").new == 2
+        assert catalogue.status().failures == 0
+
+
+def test_a_follower_never_begins_with_what_was_rolled_back(store: Path) -> None:
+    for rows in ROWS[1:]:
+        bedeck.build(SMALL, store, rows)
+    LocalStore(store).rollback(2, "3 is rubbish")
+    for name in blobs_of(store, 2):
+        (store / "blobs" / name).unlink()
+    with closing(bedeck.open(store, follow=True)) as catalogue:
+        assert catalogue.version == 1
+
+
+# Events
+
+
+def test_a_listener_that_raises_is_logged_and_harmless(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    catalogue = bedeck.open(store)
+    events: list[Event] = []
+
+    def fail(_: Event) -> None:
+        raise RuntimeError("not my day")
+
+    catalogue.listen(fail)
+    stop = catalogue.listen(events.append)
+    bedeck.build(SMALL, store, ROWS[1])
+    with caplog.at_level(logging.INFO, "bedeck"):
+        assert catalogue.refresh()
+    assert "not my day" in caplog.text
+    assert "version 2 of" in caplog.text
+    assert [(event.kind, event.old, event.new) for event in events] == [("refreshed", 1, 2)]
+    stop()
+    stop()
+    bedeck.build(SMALL, store, ROWS[2])
+    assert catalogue.refresh()
+    assert len(events) == 1
+
+
+def test_a_listener_may_refresh_and_close(store: Path) -> None:
+    with closing(bedeck.open(store, follow=True, poll=OFTEN)) as catalogue:
+        told: queue.Queue[bool] = queue.Queue()
+
+        def listen(_: Event) -> None:
+            catalogue.close()
+            told.put(catalogue.refresh())
+
+        catalogue.listen(listen)
+        bedeck.build(SMALL, store, ROWS[1])
+        assert told.get(timeout=PATIENCE) is False
+        assert catalogue.version == 2
+
+
+# Clocks
+
+
+@pytest.mark.parametrize("at", ["1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "at noon"])
+def test_no_clock_decides_what_is_served(store: Path, at: str) -> None:
+    local = LocalStore(store)
+    catalogue = bedeck.open(store)
+    bedeck.build(SMALL, store, ROWS[1])
+    path = store / "log" / "0000000002.json"
+    line = canonical(json.loads(path.read_bytes().partition(b"\n")[0]) | {"at": at})
+    path.write_bytes(line + checksum_of(line))
+    assert local.head().at == at
+    assert catalogue.refresh()
+    status = catalogue.status()
+    assert (status.version, status.failures) == (2, 0)
+    assert (status.age is None) == (status.delay is None) == (at == "at noon")
+
+
+# Ends
+
+
+def followers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "bedeck-follow"]
+
+
+def test_a_catalogue_that_is_gone_or_closed_is_not_followed(store: Path) -> None:
+    first, second = bedeck.open(store, follow=True, poll=OFTEN), bedeck.open(store, follow=True, poll=3600)
+    threads = followers()
+    assert len(threads) == 2
+    first.close()
+    del second
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    bedeck.build(SMALL, store, ROWS[1])
+    assert first.version == 1
+    assert first.refresh()  # by hand it goes on
+
+
+FOLLOWING = """
+import sys, threading, bedeck
+catalogue = bedeck.open(sys.argv[1], follow=True, poll=0.001)
+told = threading.Event()
+catalogue.listen(lambda event: told.set())
+print(catalogue.version, flush=True)
+assert told.wait(60)
+print(catalogue.version, flush=True)
+"""
+
+
+def test_a_process_that_follows_ends_when_it_is_done(store: Path) -> None:
+    command = [sys.executable, "-c", FOLLOWING, str(store)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - this very Python
+        assert process.stdout
+        assert process.stdout.readline() == "1\n"
+        bedeck.build(SMALL, store, ROWS[1])
+        assert process.stdout.readline() == "2\n"
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_pickled_catalogue_follows_where_it_is_read(store: Path) -> None:
+    with closing(bedeck.open(store, follow=True, poll=3600, keep=5, overcommit=True)) as catalogue:
+        data = pickle.dumps((catalogue, catalogue["t"].select("s")))
+        bedeck.build(SMALL, store, ROWS[1])
+        again, selection = pickle.loads(data)
+        with closing(again):
+            assert (catalogue.version, again.version) == (1, 2)
+            assert again.status().following
+            assert selection.decorate([1]) == [{"s": "one again"}]
+
+
+def test_a_forked_child_follows_by_itself(store: Path) -> None:
+    """As under a server that loads the application and then forks its workers."""
+    catalogue = bedeck.open(store, follow=True, poll=OFTEN)
+    hearing, telling = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(PATIENCE)  # a child that hangs is killed, and so told
+        code = 1
+        try:
+            told = Told(catalogue)
+            os.write(telling, b"listens")
+            if told.next("refreshed").new == 2 and catalogue["t"].decorate([1], ["s"]) == [{"s": "one again"}]:
+                catalogue.close()
+                code = 0
+        finally:
+            os._exit(code)
+    assert os.read(hearing, 7) == b"listens"
+    told = Told(catalogue)
+    bedeck.build(SMALL, store, ROWS[1])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    while catalogue.version != 2:
+        told.next("refreshed")
+    catalogue.close()
