@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from strategies import Column, Rows, arrow_type, key_type
 
-__all__ = ["Oracle", "exact", "read_json", "read_table"]
+__all__ = ["Oracle", "exact", "printed", "read_json", "read_table"]
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
