@@ -14,8 +14,8 @@ validator               limit    refuses
 ``schema-change``       compatible a schema that a consumer may break of (``none``: one that differs at all)
 ======================= ======== ===========================================================================
 
-Shares are from 0 to 1; `False` ends a validator. What is compared with the version before passes where there is none,
-and where at most ten records are concerned.
+A share of 1 is all there is; `False` ends a validator. What is compared with the version before passes where there is
+none, and where at most ten records are concerned.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Checked:
     ) -> Finding:
         """A finding of ``share`` of something, where less is allowed."""
         most = f"{_percent(share)}, where {_percent(self.allowed(validator, field))} is allowed"
-        return self.told(validator, f"{what} ({most})", min(ceil(share * 100) / 100, 1), field, examples)
+        return self.told(validator, f"{what} ({most})", ceil(share * 100) / 100, field, examples)
 
     def told(
         self, validator: str, what: str, limit: float, field: str | None = None, examples: Iterable[str] = ()
