@@ -7,12 +7,15 @@ BIN := .venv/bin
 TOOLS := .venv/tools.stamp
 RIVALS := .venv/rivals.stamp
 CORE := .venv/core.stamp
+AZURITE := 3.35.0
+S3RVER := 3.7.1
+SERVERS := .venv/node/azurite-$(AZURITE)-s3rver-$(S3RVER).stamp
 CORE_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -type d -o -name '*.rs' -o -name Cargo.toml)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test check bench bench-full bench-refresh lock need-python need-cargo
+.PHONY: help venv build demo test servers check bench bench-full bench-refresh lock need-python need-cargo
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -28,6 +31,8 @@ demo: need-cargo $(CORE) ## Synthesise a catalogue, build it, decorate playlists
 test: need-cargo $(CORE) ## Run the tests of the Rust core, then those of the Python package
 	cargo test --release --locked --package bedeck-core
 	$(BIN)/python -m pytest
+
+servers: $(SERVERS) ## Install the servers of objects that some tests start, which need Node and npm
 
 check: need-cargo $(TOOLS) ## Check form, lints and types of everything
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
@@ -65,6 +70,11 @@ $(TOOLS): requirements-dev.lock
 
 $(RIVALS): requirements-bench.lock $(TOOLS)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-bench.lock
+	@touch $@
+
+$(SERVERS): $(TOOLS)
+	@command -v npm >/dev/null || { echo "make: npm is missing. On Debian and Ubuntu:  sudo apt-get install npm" >&2; exit 1; }
+	npm install --prefix .venv/node --no-audit --no-fund --loglevel error azurite@$(AZURITE) s3rver@$(S3RVER)
 	@touch $@
 
 $(CORE): $(TOOLS) $(CORE_SOURCES)

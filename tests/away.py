@@ -1,17 +1,31 @@
 """A store that is elsewhere, and can be broken on the way: answers can be damaged, held up, refused."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from bedeck import Key, Schema, Type
 from bedeck._objects.local import LocalObjects
 from bedeck.errors import StoreError
 from bedeck.objects import Stored
 from bedeck.store import Store
 
-__all__ = ["Away", "asked", "gone"]
+__all__ = ["LARGE", "Away", "asked", "flip", "gone", "large_rows", "sound"]
 
 Fault = Callable[[str, bytes], bytes]
+
+LARGE = Schema({"a": Type(key=Key("k", "int")), "t": Type(key=Key("k", "int"))})
+
+
+def large_rows(tag: str, count: int = 13_000) -> dict[str, list[dict[str, Any]]]:
+    """Rows for `LARGE`: 13,000 of "t" are a blob of 13 MiB; those of two tags have nothing in common."""
+
+    def noise(key: int) -> bytes:
+        return hashlib.shake_128(f"{tag} {key}".encode()).digest(1000)
+
+    return {"a": [{"k": 1, "of": tag}], "t": [{"k": key, "noise": noise(key)} for key in range(count)]}
 
 
 class Away:
@@ -98,3 +112,9 @@ def gone(name: str, _: bytes) -> bytes:
 def asked(notes: Path, start: str) -> list[str]:
     """What was asked for, of what begins with ``start``."""
     return [line for line in notes.read_text().splitlines() if line.startswith(start)]
+
+
+def flip(data: bytes, place: int) -> bytes:
+    """The same but for one bit."""
+    byte = place // 8 % max(len(data), 1)
+    return data[:byte] + bytes([data[byte] ^ 1 << place % 8]) + data[byte + 1 :] if data else data

@@ -19,7 +19,7 @@ Place = tuple[dict[str, Any] | list[Any], Any]
 def mutate(random: Random, forgery: Forgery) -> str:
     """Change one to four things in `forgery`; what was changed."""
     name = random.choice(sorted(forgery.blobs))
-    blob = forgery.blobs[name]
+    blob = random.choice(forgery.blobs[name])
     kinds: list[Callable[[Random, Blob], str]] = [directory, section, words]
     chosen = sorted(random.choices(range(3), [3, 2, 1], k=random.choice([1, 1, 1, 2, 4])))  # JSON before it is no more
     changes = [kinds[kind](random, blob) for kind in chosen]

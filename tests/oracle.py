@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from strategies import Column, Rows, arrow_type, key_type
 
-__all__ = ["Oracle", "exact", "read_json", "read_table"]
+__all__ = ["Oracle", "exact", "printed", "read_json", "read_table"]
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
@@ -27,10 +27,11 @@ Leaf = Callable[[str, Any], Any]
 
 
 class Oracle:
-    """Dicts of dicts: by type, then by key as it is printed."""
+    """Dicts of dicts: by type, then by key as it is printed. Of every type `known` has keys, also such as are gone."""
 
-    def __init__(self, catalogue: Mapping[str, Rows]) -> None:
+    def __init__(self, catalogue: Mapping[str, Rows], known: Mapping[str, Rows] | None = None) -> None:
         self.catalogue = catalogue
+        self.known = known or catalogue
         self.records = {
             name: {
                 key: {column.name: column.values[row] for column in rows.columns} for row, key in enumerate(rows.keys)
@@ -89,7 +90,8 @@ class Oracle:
 
     def _column(self, name: str, step: str, *, through: bool) -> Column:
         columns = self.catalogue[name].columns
-        return next(column for column in columns if (column.reference if through else column.name) == step)
+        names = [(column, (column.reference,) if through else (column.name, *column.aliases)) for column in columns]
+        return next(column for column, those in names if step in those)
 
     def _fields(self, name: str, plan: Plan) -> list[pa.Field]:
         return [pa.field(step, self._type(name, step, beyond)) for step, beyond in plan.items()]

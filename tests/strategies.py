@@ -8,7 +8,7 @@ import random
 import string
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bedeck import Key, Reference, Type
 
-__all__ = ["Column", "Rows", "base62", "catalogues", "paths", "requests", "table_of", "type_of"]
+__all__ = ["Column", "Rows", "absent", "base62", "catalogues", "paths", "requests", "shown", "table_of", "type_of"]
 
 BASE62 = string.digits + string.ascii_lowercase + string.ascii_uppercase
 INTEGERS = {f"{sign}int{bits}": (sign, bits) for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -28,6 +28,7 @@ PLAIN = ("bool", *INTEGERS, "float32", "float64", "string", "binary", "date", "c
 KINDS = ("base62", "uuid", "int", "string", "bytes")
 FIRST, LAST = -62_104_060_800, 253_370_764_799  # years 2 to 9998, in seconds: any zone keeps them within 1 to 9999
 SHORT = 3
+SHOWN = 9_000  # characters
 AWKWARD = '"\\/\b\f\n\r\t\0\x1f\x7f\u2028é字😀'
 
 
@@ -40,6 +41,7 @@ class Column:
     values: list[Any]
     reference: str | None = None
     target: str | None = None
+    aliases: tuple[str, ...] = ()
 
     @property
     def scalar(self) -> str:
@@ -51,7 +53,13 @@ class Column:
         return self.type.startswith("list<")
 
 
-@dataclass(frozen=True)
+def shown(drawn: Any) -> str:
+    """What a failure shows of a dataclass: a beginning, for hypothesis refuses more."""
+    members = ", ".join(f"{member.name}={getattr(drawn, member.name)!r}" for member in fields(drawn))
+    return f"{type(drawn).__name__}({members[:SHOWN]})"
+
+
+@dataclass(frozen=True, repr=False)
 class Rows:
     """The rows of one type, by column."""
 
@@ -61,6 +69,9 @@ class Rows:
     keys: list[Any]
     columns: list[Column]
     hot: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 # What bedeck is given
@@ -191,17 +202,29 @@ def key_maker(kind: str) -> Callable[[random.Random], Any]:
     }[kind]
 
 
-@cache
-def strangers(kind: str, *, signed: bool) -> st.SearchStrategy[Any]:
-    """Ids that are most likely in no catalogue, malformed ones among them."""
-    malformed = {
+def malformed(kind: str, *, signed: bool) -> list[Any]:
+    """What is no key of a kind."""
+    return {
         "base62": ["", "0" * 21, "0" * 23, "7N42dgm5tFLK9N8MT7fHC8", "Z" * 22, "0" * 21 + "_", "é" * 11],
         "uuid": ["", "0" * 31, "g" * 32, "0000000000000000-0000-0000-0000-0000", "é" * 16],
         "int": [-(1 << 63) - 1, 1 << 64, 10**30, -1 if not signed else 1 << 63],
         "string": ["x" * 65_536],
         "bytes": [b"x" * 65_536],
     }[kind]
-    return keys(kind, signed=signed) | st.sampled_from(malformed)
+
+
+@cache
+def strangers(kind: str, *, signed: bool) -> st.SearchStrategy[Any]:
+    """Ids that are most likely in no catalogue, malformed ones among them."""
+    return keys(kind, signed=signed) | st.sampled_from(malformed(kind, signed=signed))
+
+
+def absent(target: Rows, longest: int = 65_536) -> st.SearchStrategy[Any]:
+    """References to a type that most likely lead nowhere, none of them longer than that."""
+    kind = str(target.key.kind)
+    every = [] if kind == "int" else malformed(kind, signed=target.signed)
+    broken = [key for key in every if len(key) <= longest]
+    return keys(kind, signed=target.signed) | (st.sampled_from(broken) if broken else st.nothing())
 
 
 # Catalogues
@@ -251,8 +274,8 @@ def column(draw: st.DrawFn, name: str, rows: int) -> Column:
 def link(draw: st.DrawFn, name: str, reference: str, bare: Mapping[str, Rows], rows: int) -> Column:
     """A reference, perhaps of the same name as its column, to keys that are there or not."""
     target, is_list = bare[draw(st.sampled_from(sorted(bare)))], draw(st.booleans())
-    absent = strangers(str(target.key.kind), signed=target.signed).filter(lambda key: fits(key, target))
-    pool = [*target.keys[:20], *draw(st.lists(absent, min_size=1, max_size=3)), *[None] * draw(st.integers(0, 3))]
+    lost = draw(st.lists(absent(target), min_size=1, max_size=3))
+    pool = [*target.keys[:20], *lost, *[None] * draw(st.integers(0, 3))]
     if target.key.kind == "uuid" and draw(st.booleans()):
         pool = [key and key.upper() for key in pool]
     source = random.Random(draw(st.integers(0, 99)))
@@ -265,12 +288,6 @@ def link(draw: st.DrawFn, name: str, reference: str, bare: Mapping[str, Rows], r
 
     kind = "list<reference>" if is_list else "reference"
     return Column(name, kind, [value() for _ in range(rows)], name if draw(st.booleans()) else reference, target.name)
-
-
-def fits(key: object, target: Rows) -> bool:
-    """Whether a column of the target's keys can hold it."""
-    low, high = (-1 << 63, 1 << 63) if target.signed else (0, 1 << 64)
-    return not isinstance(key, int) or low <= key < high
 
 
 # What is asked
@@ -301,7 +318,7 @@ def way(draw: st.DrawFn, catalogue: Mapping[str, Rows], rows: Rows, depth: int) 
         # Lists of lists of lists grow fast.
         left = depth - 1 if all(len(value or "") <= SHORT for value in through.values if through.is_list) else 0
         return f"{through.reference}.{draw(way(catalogue, catalogue[str(through.target)], left))}"
-    return draw(st.sampled_from(["id", *(column.name for column in rows.columns)]))
+    return draw(st.sampled_from(["id", *(name for column in rows.columns for name in (column.name, *column.aliases))]))
 
 
 def requests(rows: Rows) -> st.SearchStrategy[list[Any]]:

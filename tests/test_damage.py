@@ -102,7 +102,7 @@ def flips(path: Path) -> Iterator[int]:
 @pytest.mark.parametrize("type_name", ["a", "t"])
 def test_every_flipped_bit_of_a_blob_is_told_by_file_and_section(store: Path, forgery: Forgery, type_name: str) -> None:
     path = blob_paths(store, 2)[type_name]
-    sections = [name for name, part in forgery.blobs[type_name].parts.items() for _ in part]
+    sections = [name for name, part in forgery.base(type_name).parts.items() for _ in part]
     for place in flips(path):
         with pytest.raises(DamagedError) as raised:
             bedeck.open(store)
@@ -159,17 +159,17 @@ def test_what_was_checked_and_is_damaged_then_is_told(store: Path, verify: Any) 
 
 
 def test_a_blob_of_a_newer_format_says_to_upgrade(forgery: Forgery, tmp_path: Path) -> None:
-    forgery.blobs["t"].parts["prelude"][8:12] = struct.pack("<I", 1)
+    forgery.base("t").parts["prelude"][8:12] = struct.pack("<I", 2)
     forgery.write(tmp_path / "store")
-    with pytest.raises(FormatError, match=r"blobs/t-\w+\.blob: section prelude: format 1, .*; upgrade bedeck"):
+    with pytest.raises(FormatError, match=r"blobs/t-\w+\.blob: section prelude: format 2, .*; upgrade bedeck"):
         bedeck.open(tmp_path / "store")
 
 
 def test_a_manifest_of_a_newer_format_says_to_upgrade(forgery: Forgery, tmp_path: Path) -> None:
-    forgery.manifest["format"] = 1
+    forgery.manifest["format"] = 2
     forgery.manifest["types"] = "what a newer format makes of it"
     forgery.write_manifest(tmp_path / "store")
-    with pytest.raises(FormatError, match=r"manifest \w+ of .*store is in format 1: upgrade bedeck"):
+    with pytest.raises(FormatError, match=r"manifest \w+ of .*store is in format 2: upgrade bedeck"):
         bedeck.open(tmp_path / "store")
 
 
@@ -199,7 +199,7 @@ def test_a_foreign_file_is_told(store: Path, file: str, content: bytes, full: bo
 
 @pytest.mark.parametrize("content", [b"", b"\x89", PNG, b"\0" * 5000, b"\x89BEDECK\n", b"\x89BEDECK\n" + b"\0" * 60])
 def test_a_foreign_file_of_which_the_checksums_fit_is_told(forgery: Forgery, tmp_path: Path, content: bytes) -> None:
-    forgery.blobs["t"].parts = {"prelude": bytearray(content)}
+    forgery.base("t").parts = {"prelude": bytearray(content)}
     forgery.write(tmp_path / "store")
     with pytest.raises((DamagedError, FormatError), match=r"blobs/t-\w+\.blob: section (prelude|directory): "):
         bedeck.open(tmp_path / "store")
@@ -237,7 +237,7 @@ def test_what_is_no_file_is_told(store: Path, file: str, make: str) -> None:
 
 @pytest.mark.parametrize("make", ["folder", "pipe"])
 def test_what_is_no_file_but_of_the_right_size_is_told(forgery: Forgery, tmp_path: Path, make: str) -> None:
-    forgery.blobs["t"].parts = {}
+    forgery.base("t").parts = {}
     forgery.write(tmp_path / "store")
     (path,) = (tmp_path / "store" / "blobs").glob("t-*")
     path.unlink()
@@ -461,7 +461,7 @@ def test_forged_stores_end_in_an_answer_or_an_error(
 
 
 def test_a_record_at_the_end_of_all_addresses_is_told(forgery: Forgery, tmp_path: Path) -> None:
-    forgery.blobs["a"].parts["locator"][:8] = struct.pack("<Q", 2**64 - 64)
+    forgery.base("a").parts["locator"][:8] = struct.pack("<Q", 2**64 - 64)
     forgery.write(tmp_path / "store")
     assert not in_child(read_alone, tmp_path / "store", NEW)
 
@@ -488,11 +488,11 @@ def retyped(folder: Path, from_type: str, to_type: str, base: int) -> Path:
     schema = bedeck.Schema({"x": bedeck.Type(key=bedeck.Key("k"), fields={"d": from_type})})
     bedeck.build(schema, folder / "genuine", {"x": [{"k": 1, "d": [0] if from_type.startswith("list") else 0}]})
     forgery = Forgery(folder / "genuine")
-    directory = forgery.blobs["x"].directory
+    directory = forgery.base("x").directory
     (field,) = directory["fields"]
     field["type"] = to_type
     (field.get("bits") or field["item"])["base"] = base
-    forgery.blobs["x"].directory = directory
+    forgery.base("x").directory = directory
     forgery.write(folder / "store")
     return folder / "store"
 
@@ -517,8 +517,8 @@ def test_a_time_zone_that_is_none_is_told(tmp_path: Path, zone: str) -> None:
 
 @pytest.mark.parametrize("records", [0, 1, 4, 2**31, 2**32, 2**62, 2**63, 2**64 - 1])
 def test_a_number_of_records_that_cannot_be_is_told(forgery: Forgery, tmp_path: Path, records: int) -> None:
-    directory = forgery.blobs["t"].directory
-    forgery.blobs["t"].directory = {**directory, "records": records}
+    directory = forgery.base("t").directory
+    forgery.base("t").directory = {**directory, "records": records}
     forgery.write(tmp_path / "store")
     assert not in_child(read_alone, tmp_path / "store", NEW)
 
@@ -559,7 +559,7 @@ def test_a_manifest_that_describes_a_section_wrongly_is_told(forgery: Forgery, t
 
 
 def test_a_text_that_is_not_utf_8_is_told(forgery: Forgery, tmp_path: Path) -> None:
-    records = forgery.blobs["t"].parts["records"]
+    records = forgery.base("t").parts["records"]
     place = records.index(b"one again")
     records[place] = 0xFF
     forgery.write(tmp_path / "store")

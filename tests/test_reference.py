@@ -38,7 +38,7 @@ def announce(store: Path, number: int, manifest: str = "0" * 64, **members: obje
 
 
 def publish(store: Path, number: int, **members: object) -> None:
-    data = json.dumps({"format": 0, "namespace": "default", "version": number, "types": {}} | members).encode()
+    data = json.dumps({"format": 1, "namespace": "default", "version": number, "types": {}} | members).encode()
     (store / "manifests").mkdir(exist_ok=True)
     (store / "manifests" / f"{blake3(data).hex()}.json").write_bytes(data)
     announce(store, number, blake3(data).hex())
@@ -81,7 +81,7 @@ def test_every_flipped_bit_of_log_and_manifest_is_found(tmp_path: Path) -> None:
 
 
 def test_what_a_newer_bedeck_wrote_is_told_from_damage(tmp_path: Path) -> None:
-    publish(tmp_path, 1, format=1)
+    publish(tmp_path, 1, format=2)
     with pytest.raises(FormatError, match=r"manifest\.format"):
         reference.open(tmp_path)
     announce(tmp_path, 2, kind="repeal")

@@ -104,7 +104,14 @@ class Cache:
             raise StoreError(f"{told}, and this process was forked from one that asks the store: open it after forking")
 
     def _copy(self, name: str) -> None:
-        self._local.objects.put(name, self._store.objects.get(name))
+        data = self._store.objects.get(name)
+        try:
+            self._local.objects.put(name, data)
+        except StoreError as error:
+            raise StoreError(f"cannot {self._using()}: {error.__cause__}") from error
+
+    def _using(self) -> str:
+        return f"use the cache {self._path}, which cache= can put elsewhere"
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -127,7 +134,7 @@ class Cache:
     def _fetch(self, ref: Ref, manifest: Mapping[str, Any], *, doubt: bool) -> Files:
         """The same, once they are."""
         self._ask(ref)
-        with telling(f"use the cache {self._path}, which cache= can put elsewhere"), self._turn():
+        with telling(self._using()), self._turn():
             if not doubt and (files := self._found(ref, manifest)):
                 return files
             self._store.measure(manifest)

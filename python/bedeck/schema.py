@@ -152,6 +152,7 @@ class Type:
       lists of mixed types, which are not there yet: it has no effect.
     * ``hot``: columns and references to place before others of their sort in the record, in this order. Where keys are
       text, a reference's column has them stored there as they print, too, so that asking for them follows nothing.
+      Text and lists that are not hot lie aside, in a file of their own, where they take 128 bytes a record or more.
     * ``on_duplicate``: of rows with the same key refuse all (``error``), or keep the ``first`` or ``last``.
     * ``strict``: refuse references to records that do not exist, instead of counting them.
     * ``validators``: limits that differ from the catalogue's for this type, as in `bedeck.validators`; for some of them

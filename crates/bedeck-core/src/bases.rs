@@ -7,11 +7,11 @@ use crate::ingest::KeyForm;
 use crate::intake::{Input, form};
 use crate::job::Job;
 use crate::key::KeyKind;
-use crate::measure::{Measured, Subject};
+use crate::measure::{INLINE, Measured, Subject};
 use crate::plan::{Part, plan};
 use crate::roster::Roster;
 use crate::rows::Rows;
-use crate::spec::TypeSpec;
+use crate::stats::is_internable;
 use crate::table::Table;
 use crate::target::Target;
 
@@ -51,7 +51,7 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
         let slots: Vec<Option<u64>> =
             places[i].iter().map(|t| t.map(|t| tables[t].index.shape.total_slots())).collect();
         let (mut layers, mut hash) = (Vec::new(), None);
-        for part in parts(&input.spec) {
+        for part in parts(input, &measured[i]) {
             let (kind, plan) = (part.kind, plan(subject, &measured[i], &slots, part));
             let (measured, epoch, base) = (&measured[i], epochs[i].as_str(), hash.as_deref());
             let job = Job { input, subject, plan: &plan, measured, epoch, base, sections: &[], site };
@@ -75,12 +75,27 @@ pub fn write(types: Vec<(Input, Rows)>, site: &Site<'_>) -> Result<Vec<Built>> {
     Ok(built)
 }
 
-/// The blobs of a new base: all but the cold fields, then these.
-fn parts(spec: &TypeSpec) -> Vec<Part> {
-    let cold: Vec<bool> = spec.fields.iter().map(|field| spec.cold.contains(&field.name)).collect();
-    let base = Part { kind: Kind::Base, fields: cold.iter().map(|cold| !cold).collect() };
-    let group = cold.contains(&true).then_some(Part { kind: Kind::Group, fields: cold });
-    std::iter::once(base).chain(group).collect()
+/// Bytes of text and lists a record, on average, from which on those that are not hot lie aside: two lines.
+const ASIDE: u64 = 128;
+
+/// The blobs of a new base: one, or, where a schema tells what is hot and the rest is large, one for that and one for the text and the lists
+/// of the rest. Records that are read often then lie closer together, and the others need not be in memory.
+fn parts(input: &Input, measured: &Measured) -> Vec<Part> {
+    let fields = input.spec.fields.iter().zip(&measured.columns).zip(&input.dictionaries);
+    let sizes = fields.map(|((field, column), dictionary)| {
+        let (hot, stats) = (input.spec.hot.contains(&field.name), &column.stats);
+        let interned = dictionary.all && stats.interned(&dictionary.by_code).is_some();
+        (!hot && !interned && is_internable(&field.field_type)).then(|| match stats.bytes / stats.present.max(1) {
+            // A pointer into the heap.
+            size if size > INLINE as u64 => 12,
+            size => size,
+        })
+    });
+    let sizes: Vec<Option<u64>> = sizes.collect();
+    let apart = !input.spec.hot.is_empty() && sizes.iter().flatten().sum::<u64>() >= ASIDE;
+    let base = Part { kind: Kind::Base, fields: sizes.iter().map(|size| !apart || size.is_none()).collect() };
+    let fields = sizes.iter().map(Option::is_some).collect();
+    std::iter::once(base).chain(apart.then_some(Part { kind: Kind::Group, fields })).collect()
 }
 
 /// Refuses to go on where what grows with the records does not fit the memory that is allowed.

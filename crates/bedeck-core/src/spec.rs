@@ -22,9 +22,6 @@ pub struct TypeSpec {
     /// References whose keys are kept in the record as they print, where they print as text.
     #[serde(default)]
     pub printed: Vec<String>,
-    /// Fields that a new base puts aside, into a group of their own.
-    #[serde(default)]
-    pub cold: Vec<String>,
     /// What to do with a key that comes twice.
     #[serde(default)]
     pub on_duplicate: OnDuplicate,

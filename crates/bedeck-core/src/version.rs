@@ -10,10 +10,9 @@ use crate::blob::Blob;
 use crate::checksum::BlobSums;
 use crate::directory::{Kind, Target};
 use crate::error::{Error, Result};
-use crate::key::KeyKind;
 use crate::layers::{Layer, Layers};
 use crate::locator::Span;
-use crate::lookup::Keys;
+use crate::lookup::{BATCH, Keys};
 use crate::map::Map;
 use crate::types::{FieldType, Scalar};
 
@@ -247,27 +246,31 @@ impl Version {
     }
 }
 
-/// What became of the keys without a record that a field of `blob` names: those whose record was inserted since.
+/// What became of the keys without a record that a field of `blob` names: those that have one now. A base names none that another base of its
+/// epoch has.
 fn resolve(blob: &Blob, id: u32, target: &Layers) -> Result<Resolved> {
     let mut resolved = Resolved::default();
-    let Some((overlay, changes)) = target.over() else { return Ok(resolved) };
     let table = blob.directory().place_of(id).and_then(|place| blob.directory().fields[place].dangling);
-    let Some(table) = table.filter(|table| table.count > 0 && changes.insertions() > 0) else { return Ok(resolved) };
+    let Some(table) = table.filter(|_| blob.directory().kind != Kind::Base || target.overlay.is_some()) else {
+        return Ok(resolved);
+    };
     let spec = &target.base.directory().key;
-    let mut stored = Vec::new();
-    let mut spans = Vec::new();
-    for code in 0..table.count.min(u64::from(u32::MAX)) {
+    let (mut stored, mut ends, mut spans) = (Vec::new(), Vec::new(), Vec::new());
+    let codes = 0..table.count.min(u64::from(u32::MAX));
+    for first in codes.clone().step_by(BATCH) {
         stored.clear();
-        if !spec.kind.store(blob.entry(table, code)?, &mut stored) && spec.kind != KeyKind::Int {
-            continue;
-        }
-        let mut keys = Keys::with_capacity(spec, 1);
-        keys.push(Some(&stored));
+        ends.clear();
         spans.clear();
-        keys.find_in(overlay, 0..1, false, &mut spans)?;
-        if let Some(span) = spans.first().filter(|span| !span.is_missing()) {
-            resolved.insert(code as u32, span.overlaid());
+        for code in first..codes.end.min(first + BATCH as u64) {
+            let from = stored.len();
+            let is_key = spec.kind.store(blob.entry(table, code)?, &mut stored);
+            ends.push(is_key.then_some(from..stored.len()));
         }
+        let mut keys = Keys::with_capacity(spec, ends.len());
+        ends.iter().for_each(|key| keys.push(key.clone().map(|key| &stored[key])));
+        keys.find(target, 0..ends.len(), false, &mut spans)?;
+        let there = (first as u32..).zip(&spans).filter(|(_, span)| !span.is_missing());
+        resolved.extend(there.map(|(code, span)| (code, *span)));
     }
     Ok(resolved)
 }

@@ -113,7 +113,7 @@ fn directory(shape: Shape, sections: [(u64, u64); 5]) -> Directory {
     let mut text = field(1, "text", "string");
     text["var"] = json!({"order": 0, "offset": 184, "bits": 8, "unit": 1, "long": true});
     serde_json::from_value(json!({
-        "type": "n", "records": 1, "epoch": "0", "digest": "0",
+        "type": "n", "kind": "base", "records": 1, "epoch": "0", "digest": "0",
         "key": {"field": "id", "kind": "base62", "width": 16},
         "index": shape, "locator": {"width": 2}, "record": {"fixed": 24, "key": null},
         "fields": [number, text],
@@ -164,7 +164,7 @@ fn write(path: &Path, shape: Shape, keys: &[[u8; 16]], length: u32) -> std::io::
     let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
     file.set_len(end + described.len() as u64)?;
     let mut prelude = MAGIC.to_vec();
-    [0, end, described.len() as u64].iter().for_each(|n| prelude.extend_from_slice(&n.to_le_bytes()));
+    [1, end, described.len() as u64].iter().for_each(|n| prelude.extend_from_slice(&n.to_le_bytes()));
     file.write_all_at(&prelude, 0)?;
     file.write_all_at(&described, end)?;
     for (i, key) in keys.iter().enumerate() {
