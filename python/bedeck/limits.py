@@ -50,6 +50,10 @@ class Limits:
         tables = (*self.tables, DEFAULTS)
         return next(str(table["schema-change"] or "any") for table in tables if "schema-change" in table)
 
+    def has(self, validator: str) -> bool:
+        """Whether somebody says what the limit of a validator is."""
+        return any(validator in table for table in self.tables)
+
     def fields(self) -> dict[str, str]:
         """The fields that limits are named for, and the validator that does."""
         tables = (table.items() for table in self.tables)
