@@ -59,7 +59,11 @@ class Chain:
         for type_ in built:
             before = self.entries.get(type_["name"], {"layers": []})["layers"]
             layers = [before[layer["kept"]] if "kept" in layer else layer for layer in type_["layers"]]
-            entries[type_["name"]] = {"name": type_["name"], "fields": fields_of(catalogue[type_["name"]]), "layers": layers}
+            entries[type_["name"]] = {
+                "name": type_["name"],
+                "fields": fields_of(catalogue[type_["name"]]),
+                "layers": layers,
+            }
         for path in self.folder.glob("build-*/*.blob"):
             path.rename(self.blobs / path.name)
         self.entries = entries
@@ -97,7 +101,9 @@ def build(  # noqa: PLR0913, PLR0917 - all that a build can be told
     place = Path(mkdtemp(prefix="build-", dir=folder))
     builder = Builder(place, threads, MEMORY)
     for name, rows in catalogue.items():
-        builder.add_type(json.dumps(spec_of(rows) | {key: value for key, value in spec.items() if key != "cold"} | cold(rows, spec)))
+        builder.add_type(
+            json.dumps(spec_of(rows) | {key: value for key, value in spec.items() if key != "cold"} | cold(rows, spec))
+        )
         table = canonical(table_of(rows, target or catalogue), rows)
         if shuffle is not None:
             order = list(range(table.num_rows))
@@ -142,7 +148,9 @@ def spec_of(rows: Rows) -> dict[str, Any]:
 
 def canonical(table: pa.Table, rows: Rows) -> pa.Table:
     """The table in the Arrow types that the core takes."""
-    return pa.table([table[name].cast(large(table[name].type)) for name in table.column_names], names=table.column_names)
+    return pa.table(
+        [table[name].cast(large(table[name].type)) for name in table.column_names], names=table.column_names
+    )
 
 
 def large(type_: pa.DataType) -> pa.DataType:
@@ -196,9 +204,10 @@ def fits(rows: Rows, key: Any) -> bool:
     """Whether it can be a key of the type, as it is printed."""
     match rows.key.kind:
         case "base62":
-            return re.fullmatch("[0-9a-zA-Z]{22}", key) is not None and sum(
-                BASE62.index(digit) * 62**place for place, digit in enumerate(reversed(key))
-            ) < 1 << 128
+            return (
+                re.fullmatch("[0-9a-zA-Z]{22}", key) is not None
+                and sum(BASE62.index(digit) * 62**place for place, digit in enumerate(reversed(key))) < 1 << 128
+            )
         case "uuid":
             return re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", key) is not None
         case "int":

@@ -5,16 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bedeck import Key
 from chain import Chain, changed, subset
 from oracle import Oracle, exact, printed, read_json, read_table
 from small import scratch
-from strategies import Column, Rows, base62, catalogues
+from strategies import Rows, catalogues
 
 LARGE = 1e6
 NEVER = 1e9
@@ -30,7 +27,9 @@ def records(rows: Rows) -> dict[Any, dict[str, Any]]:
     """The records by key, in a form that tells one from another."""
     kinds = {column.name: column for column in rows.columns}
     found = Oracle({rows.name: rows}).records[rows.name]
-    return {printed(str(rows.key.kind), key): {n: exact(v) for n, v in found[key].items() if n in kinds} for key in found}
+    return {
+        printed(str(rows.key.kind), key): {n: exact(v) for n, v in found[key].items() if n in kinds} for key in found
+    }
 
 
 def check(versions: Chain, catalogue: Mapping[str, Rows], strangers: Mapping[str, list[Any]]) -> None:
