@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import bedeck
 from bedeck import DamagedError, reference
 from bedeck._guard import Json, Section
+from bedeck._layers import Blob, Layers
 from bedeck._layout import MAX_SLOTS, Index, hash_key
 from sparse import Sparse, described
 
@@ -63,14 +64,15 @@ def read_by_reference(store: Sparse, path: Path) -> reference.Table:
             data = mmap.mmap(file.fileno(), of["length"], access=mmap.ACCESS_READ, offset=of["offset"])
             sections[name] = Section(str(path), name, data)  # type: ignore[arg-type]
     tables: dict[str, reference.Table] = {}
-    tables["n"] = reference.Table("n", sections, described(store.directory()), tables)
+    layers = Layers([Blob(sections, described(store.directory()))], [""])
+    tables["n"] = reference.Table("n", described(store.directory()), layers, tables)
     return tables["n"]
 
 
 @pytest.fixture
 def without_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the reference reader not look at all slots when it opens a type, which would take minutes."""
-    monkeypatch.setattr(reference.Table, "check_records", lambda _: None)
+    """Has the reference reader not look at all slots when it opens a blob, which would take minutes."""
+    monkeypatch.setattr(Blob, "check", lambda _: None)
 
 
 @pytest.mark.usefixtures("without_a_walk")
@@ -80,8 +82,8 @@ def test_the_reference_reader_finds_the_same(large: tuple[Sparse, dict[int, str]
     native = bedeck.open(tmp_path / "store")["n"]
     asked = [*titles, 10**9]
     assert table.decorate(asked, ["i", "title", "next.title"]) == native.decorate(asked, ["i", "title", "next.title"])
-    slots = [table.index.slot((key % 2**64).to_bytes(8, "little")) for key in titles]
-    extents = [table.locator.extent(slot) for slot in slots]
+    slots = [table.layers.base.index.slot((key % 2**64).to_bytes(8, "little")) for key in titles]
+    extents = [table.layers.base.locator.extent(slot) for slot in slots]
     assert max(slots) > 1 << 28
     assert max(end for _, end in extents) > 1 << 36
 

@@ -18,6 +18,7 @@ from bedeck._layout import (
     Item,
     Key,
     Locator,
+    Number,
     Type,
     Var,
     escape,
@@ -184,6 +185,16 @@ def test_locator_gives_where_each_record_lies(lengths: list[int], line: tuple[in
         locator.extent(len(lengths))
     with pytest.raises(DamagedError, match="long"):
         Locator(section(data + bytes(64)), width, len(lengths))
+
+
+def test_records_of_one_length_need_no_lines() -> None:
+    locator = Locator(section(b""), 0, 3, 5)
+    assert [locator.extent(slot) for slot in range(3)] == [(0, 5), (5, 10), (10, 15)]
+    with pytest.raises(DamagedError, match="slot"):
+        locator.extent(3)
+    for data, length in ((bytes(64), 5), (b"", 0)):
+        with pytest.raises(DamagedError):
+            Locator(section(data), 0, 3, length)
 
 
 def test_locator_refuses_a_record_that_ends_before_it_starts() -> None:
@@ -397,8 +408,43 @@ def test_fields_that_cannot_be_are_refused(members: dict[str, object]) -> None:
 
 
 def test_numbers_of_more_than_56_bits_start_at_a_byte() -> None:
-    assert Var.read(node(VAR | {"offset": 4, "bits": 56}), 9).bits == 56
+    assert Number.read(node(BITS | {"offset": 4, "bits": 56}), 9).bits == 56
     for bits in (57, 64):
-        assert Var.read(node(VAR | {"offset": 8, "bits": bits}), 9).bits == bits
+        assert Number.read(node(BITS | {"offset": 8, "bits": bits}), 9).bits == bits
         with pytest.raises(DamagedError, match="offset"):
-            Var.read(node(VAR | {"offset": 4, "bits": bits}), 9)
+            Number.read(node(BITS | {"offset": 4, "bits": bits}), 9)
+
+
+@pytest.mark.parametrize("wrong", [{"bits": 32}, {"unit": 0}, {"unit": 9}, {"order": -1}, {"offset": 65}])
+def test_a_length_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
+    assert Var.read(node(VAR | {"bits": 31, "unit": 8}), 9).unit == 8
+    with pytest.raises(DamagedError):
+        Var.read(node(VAR | wrong), 9)
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        ("int8", "int8 int16 int32 int64"),
+        ("int64", "int64"),
+        ("uint8", "uint8 uint16 uint32 uint64 int16 int32 int64"),
+        ("uint32", "uint32 uint64 int64"),
+        ("uint64", "uint64"),
+        ("string", "string categorical"),
+        ("categorical", "string categorical"),
+        ("binary", "binary"),
+        ("bool", "bool"),
+        ("float32", "float32"),
+        ("date", "date"),
+        ("timestamp[us]", "timestamp[us]"),
+        ("timestamp[us,UTC]", "timestamp[us,UTC]"),
+        ("reference", "reference"),
+    ],
+)
+def test_what_values_of_a_type_may_be_read_as(narrow: str, wide: str) -> None:
+    types = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 string binary date categorical"
+    for text in (*types.split(), "timestamp[us]", "timestamp[ns]", "timestamp[us,UTC]", "reference"):
+        assert type_of(narrow).widens_to(type_of(text)) == (text in wide.split())
+        assert type_of(f"list<{narrow}>").widens_to(type_of(f"list<{text}>")) == (text in wide.split())
+        assert not type_of(narrow).widens_to(type_of(f"list<{text}>"))
+        assert not type_of(f"list<{narrow}>").widens_to(type_of(text))

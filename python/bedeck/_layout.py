@@ -1,4 +1,4 @@
-"""How a blob of format 0 is laid out: what its directory describes, each noun with the formulas that belong to it.
+"""How a blob of format 1 is laid out: what its directory describes, each noun with the formulas that belong to it.
 
     Key                       text form <-> stored form
     Index, Locator            stored key -> slot -> place of the record
@@ -6,7 +6,7 @@
     Type                      what a value means in Python, in JSON and in the canonical form
 
 These are the parts `bedeck.reference` is made of; docs/format.md says the same in prose. Whatever does not fit raises
-`DamagedError`, whatever format 0 does not know `FormatError`.
+`DamagedError`, whatever format 1 does not know `FormatError`.
 
 A **raw** value is a number modulo 2^64, the bytes stored, `None`, or a list of these.
 """
@@ -68,7 +68,7 @@ class Key:
     def read(cls, described: Json) -> Key:
         kind = described["kind"].text()
         if kind not in KEY_WIDTHS:
-            raise FormatError(f"{described.where}.kind: {kind!r} is not known in format 0")
+            raise FormatError(f"{described.where}.kind: {kind!r} is not known in format 1")
         width = described["width"].integer(KEY_WIDTHS[kind], KEY_WIDTHS[kind])
         return cls(described["field"].text(), kind, width, "signed" not in described or described["signed"].flag())
 
@@ -166,11 +166,12 @@ class Index:
     pilots: bytes
 
     @classmethod
-    def read(cls, described: Json, pilots: Section) -> Index:
+    def read(cls, described: Json, pilots: Section, *, has_keys: bool = True) -> Index:
+        """Without keys, as in a group, there are no pilots: slots are then all there is."""
         parts, buckets, slots = (described[name].integer(least=1) for name in ("parts", "buckets", "slots"))
         if parts * slots > MAX_SLOTS:
             raise described.damaged(f"has {parts * slots} slots; {MAX_SLOTS} are the most")
-        if parts * buckets != len(pilots.data):
+        if (parts * buckets if has_keys else 0) != len(pilots.data):
             raise pilots.damaged(f"has {len(pilots.data)} pilots for {parts} * {buckets} buckets")
         return cls(described["seed"].integer(), parts, buckets, slots, pilots.data)
 
@@ -196,13 +197,19 @@ class Index:
 
 @dataclass(frozen=True)
 class Locator:
-    """Where the record of each slot lies: 64-byte lines, each a base and the ends of the records, relative to it."""
+    """Where the record of each slot lies: 64-byte lines, each a base and the ends of the records, relative to it.
+
+    With `width` 0 there are no lines: every slot has a record of `length` bytes.
+    """
 
     section: Section
     width: int
     slots: int
+    length: int = 0
 
     def __post_init__(self) -> None:
+        if self.width == 0 and self.length and not self.section.data:
+            return
         if self.width not in ENDS or len(self.section.data) != -(-self.slots // self.ends) * 64:
             raise self.section.damaged(f"is not as long as {self.slots} ends of {self.width} bytes need")
 
@@ -215,6 +222,8 @@ class Locator:
         """Start and end of a slot's record in `records`; equal for a hole."""
         if not 0 <= slot < self.slots:
             raise self.section.damaged(f"has no slot {slot}, only {self.slots}")
+        if self.width == 0:
+            return slot * self.length, (slot + 1) * self.length
         line, place = divmod(slot, self.ends)
         base, *ends = struct.unpack("<Q" + ENDS[self.width], self.section.take(line * 64, 64))
         start, end = ends[place - 1] if place else 0, ends[place]
@@ -255,13 +264,14 @@ class Var:
 
     @classmethod
     def read(cls, described: Json, fixed: int) -> Var:
-        offset, bits = read_place(described["offset"], described["bits"], fixed)
-        return cls(described["order"].integer(), offset, bits, described["unit"].integer(), described["long"].flag())
+        offset, bits = read_place(described["offset"], described["bits"], fixed, most=31)
+        unit = described["unit"].integer(1, 8)
+        return cls(described["order"].integer(), offset, bits, unit, described["long"].flag())
 
 
-def read_place(offset: Json, bits: Json, fixed: int) -> tuple[int, int]:
+def read_place(offset: Json, bits: Json, fixed: int, most: int = 64) -> tuple[int, int]:
     """A place in the packed bits of records with `fixed` bytes of equal length."""
-    first, width = offset.integer(), bits.integer(most=64)
+    first, width = offset.integer(), bits.integer(most=most)
     if first + width > fixed * 8 or (width > UNALIGNED and first % 8):
         raise offset.damaged(f"{width} bits at {first} cannot be read from {fixed} bytes")
     return first, width
@@ -305,7 +315,6 @@ class Field:
     null_bit: int | None
     values: tuple[bytes, ...] | None
     item: Item | None
-    reference: str | None
     target: str | None
     printed: Var | None
     dangling: tuple[bytes, ...]
@@ -314,7 +323,8 @@ class Field:
     def read(cls, described: Json, fixed: int, values: Section) -> Field:
         kind = Type.parse(described["type"])
         refers, numeric = kind.name == "reference", not kind.is_bytes
-        if ("reference" in described) != refers or ("item" in described) != (kind.is_list and numeric):
+        has = [member in described for member in ("reference", "dangling", "item")]
+        if has != [refers, refers, kind.is_list and numeric]:
             raise described.damaged(f"does not have what a {described['type'].text()} has")
         if "printed" in described and not refers:
             raise described.damaged("has printed keys, and is no reference")
@@ -329,10 +339,9 @@ class Field:
             null_bit=described["null_bit"].integer(most=fixed * 8 - 1) if "null_bit" in described else None,
             values=read_table(described["values"], values) if "values" in described else None,
             item=Item.read(described["item"]) if "item" in described else None,
-            reference=described["reference"]["name"].text() if refers else None,
             target=described["reference"]["type"].text() if refers else None,
             printed=Var.read(described["printed"], fixed) if "printed" in described else None,
-            dangling=read_table(described["dangling"], values) if "dangling" in described else (),
+            dangling=read_table(described["dangling"], values) if refers else (),
         )
 
     def parse(self, data: bytes) -> Raw:
@@ -398,8 +407,19 @@ class Type:
     def parse(cls, described: Json) -> Type:
         written = TYPE.fullmatch(described.text())
         if written is None:
-            raise FormatError(f"{described.where}: {described.text()!r} is not a type of format 0")
+            raise FormatError(f"{described.where}: {described.text()!r} is not a type of format 1")
         return cls(written[2] or "timestamp", written[3], written[4], is_list=written[1] is not None)
+
+    def widens_to(self, other: Type) -> bool:
+        """Whether every value of this type is one of `other`: of the same type, text, or an integer of no more bits."""
+        if self.is_list != other.is_list:
+            return False
+        if {self.name, other.name} <= {"string", "categorical"}:
+            return True
+        match integer(self.name), integer(other.name):
+            case (sign, width), (other_sign, other_width):
+                return width <= other_width if sign == other_sign else sign == "u" and width < other_width
+        return self == other
 
     @property
     def is_bytes(self) -> bool:
@@ -443,6 +463,12 @@ class Type:
     def moment(self, raw: int) -> dt.datetime:
         """A timestamp's instant, in UTC; a wall-clock time is taken as UTC."""
         return EPOCH + dt.timedelta(microseconds=signed(raw) * 10**6 // 10 ** DIGITS[str(self.unit)])
+
+
+def integer(name: str) -> tuple[str, int] | None:
+    """Of a type of integers the sign, `u` or nothing, and the bits; nothing of any other."""
+    found = re.fullmatch(r"(u?)int(\d+)", name)
+    return (found[1], int(found[2])) if found else None
 
 
 def signed(raw: int) -> int:

@@ -195,13 +195,18 @@ class Log:
 
     def _create(self, name: str, data: bytes) -> bool:
         for _ in range(ATTEMPTS):
-            if self._objects.create(name, data):
-                return True
+            failed: StoreError | None = None
             try:
-                # An answer that got lost, and was asked for again, says that it is there: so it is, and ours.
+                if self._objects.create(name, data):
+                    return True
+            except StoreError as error:
+                failed = error
+            # Whatever was answered, or was not: what is there says whose it is.
+            try:
                 return self._objects.get(name) == data
             except NotFoundError:
-                continue
+                if failed:
+                    raise failed from None
         raise StoreError(f"{self._objects.place} neither makes {name} nor has it: try again")
 
     def _read_all(self, numbers: list[int]) -> list[Entry | StoreError | None]:

@@ -1,11 +1,12 @@
-"""A bedeck store read by plain Python: the executable description of format 0, and the oracle of the property tests.
+"""A bedeck store read by plain Python: the executable description of format 1, and the oracle of the property tests.
 
 It is slow and small, and shares no code with the native core. Read it top-down, beside docs/format.md:
 
-    open()      log entry -> manifest -> blobs, every checksum verified
-    Store       the types of one version
-    Table       one type: key -> slot -> record -> answer; whole-type iteration; digest and epoch recomputed
-    Record      one record: taken apart, and in canonical form
+    open()      the types of a version, from verified files
+    Store       these types, by name
+    Table       one type: key -> record -> answer; whole-type iteration; digest and epoch recomputed
+    _files      log entry -> manifest -> blobs, every checksum verified
+    _layers     the blobs of a type: a base, groups and an overlay, and the records they make together
     _layout     what the directory describes, each noun with its formulas: Key, Index, Locator, Field, Type
     _guard      Json and Section: every member, offset and count that comes from a file is checked
     _blake3     the hash
@@ -25,32 +26,22 @@ import base64
 import datetime as dt
 import json
 import os
-import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bedeck._blake3 import blake3
-from bedeck._guard import Json, Section
-from bedeck._layout import Field, Index, Key, Locator, Number, Raw, Type, Var, varint
-from bedeck.errors import DamagedError, FormatError, NotFoundError, SelectionError
+from bedeck._files import find_version, read_blob, read_manifest
+from bedeck._guard import Json
+from bedeck._layers import Blob, Layers, Record
+from bedeck._layout import Field, Key, Raw, Type, varint
+from bedeck.errors import SelectionError
 
-__all__ = ["Record", "Store", "Table", "open"]
+__all__ = ["Store", "Table", "open"]
 
-FORMAT = 1
-KINDS = ("announce", "rollback", "pin", "unpin", "collect")
-MAGIC = b"\x89BEDECK\n"
-SECTIONS = ("prelude", "pilots", "records", "heap", "values", "locator", "directory")
-CHUNK, ALIGNMENT, PRELUDE, TAIL = 4 << 20, 64, 64, 64
-MAX_VALUE = (1 << 31) - 1
-
-Sections = Mapping[str, Section]
 Values = dict[str, object]
 Leaf = Callable[[Type, Raw], object]
-
-
-# The store: log -> manifest -> blobs -------------------------------------------------------------------------------
 
 
 def open(store: str | os.PathLike[str], version: int | None = None) -> Store:  # noqa: A001 as in bedeck.open
@@ -59,11 +50,14 @@ def open(store: str | os.PathLike[str], version: int | None = None) -> Store:  #
     manifest = read_manifest(root, find_version(root, version))
     tables: dict[str, Table] = {}
     for name, described in manifest["types"].members().items():
-        tables[name] = Table(name, *read_blob(root, name, described), tables)
+        layers = described["layers"].items()
+        if not layers:
+            raise described["layers"].damaged("is empty")
+        blobs = [Blob(*read_blob(root, name, layer)) for layer in layers]
+        hashes = [layer["blob"]["hash"].text() for layer in layers]
+        tables[name] = Table(name, described, Layers(blobs, hashes), tables)
     for table in tables.values():
-        table.check_targets()
-    for table in tables.values():
-        table.check_epoch()
+        table.check()
     return Store(manifest["namespace"].text(), manifest["version"].integer(), tables)
 
 
@@ -81,161 +75,65 @@ class Store:
         return self.tables[name]
 
 
-def find_version(root: Path, version: int | None) -> Json:
-    """What the newest log entry has pinned, or else announced; or what the newest one has that names `version`."""
-    numbers = [int(path.stem) for path in (root / "log").glob("*.json") if re.fullmatch(r"[0-9]{10}", path.stem)]
-    for number in range(max(numbers, default=0), 0, -1):
-        entry = read_entry(root / "log" / f"{number:010}.json", number)
-        refs = [ref for ref in (entry["pinned"], entry["announced"]) if ref.value is not None]
-        for ref in refs:
-            if version is None or ref["version"].integer() == version:
-                return ref
-    raise NotFoundError(f"{root}: no version {'' if version is None else f'{version} '}is announced in its log")
+@dataclass(frozen=True)
+class Named:
+    """A field as the schema of the version has it: layers have it under its number, perhaps of a narrower type.
+
+    `aliases` are names that it is selected by too, `through` those that lead through it if it is a reference.
+    """
+
+    id: int
+    name: str
+    aliases: tuple[str, ...]
+    type: Type
+    through: tuple[str, ...]
+    target: str | None
+
+    @classmethod
+    def read(cls, described: Json) -> Named:
+        kind = Type.parse(described["type"])
+        refers = kind.name == "reference"
+        if ("reference" in described) != refers:
+            raise described.damaged(f"does not have what a {described['type'].text()} has")
+        reference = described["reference"] if refers else None
+        return cls(
+            id=described["id"].integer(),
+            name=described["name"].text(),
+            aliases=texts(described, "aliases"),
+            type=kind,
+            through=() if reference is None else (reference["name"].text(), *texts(reference, "aliases")),
+            target=None if reference is None else reference["type"].text(),
+        )
 
 
-def read_entry(path: Path, number: int) -> Json:
-    """Log entry `number`, its checksum verified."""
-    line, _, seal = read_file(path).partition(b"\n")
-    if seal != b"blake3:" + blake3(line).hex().encode() + b"\n":
-        raise DamagedError(f"{path}: entry: does not have the checksum it ends with")
-    entry = Json.parse(f"{path}: entry", line)
-    if entry["kind"].text() not in KINDS:
-        raise FormatError(f"{path}: entry.kind: {entry['kind'].text()!r} is not known in format {FORMAT}")
-    if entry["entry"].integer() != number:
-        raise entry["entry"].damaged("is not the number the file is named by")
-    return entry
-
-
-def read_manifest(root: Path, ref: Json) -> Json:
-    """The manifest of a version, its checksum verified."""
-    name = ref["manifest"].hex(64)
-    path = root / "manifests" / f"{name}.json"
-    data = read_file(path)
-    if blake3(data).hex() != name:
-        raise DamagedError(f"{path}: manifest: does not have the checksum it is named by")
-    manifest = Json.parse(f"{path}: manifest", data)
-    if manifest["format"].integer() != FORMAT:
-        raise FormatError(f"{path}: manifest.format: is {manifest['format'].integer()}; this reader knows {FORMAT}")
-    if manifest["version"].integer() != ref["version"].integer():
-        raise manifest["version"].damaged("is not the version the log says it is")
-    return manifest
-
-
-def read_blob(root: Path, type_name: str, described: Json) -> tuple[Sections, Json]:
-    """The sections of a type's blob, without their padding, and its directory; all checksums verified."""
-    layers = described["layers"].items()
-    if len(layers) != 1:
-        raise described["layers"].damaged(f"has {len(layers)} entries; a type has one layer in format {FORMAT}")
-    blob = layers[0]["blob"]
-    name = blob["name"].text()
-    if name != f"{type_name}-{blob['hash'].hex(64)[:32]}.blob" or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", type_name):
-        raise blob["name"].damaged("is not made of the type's name and the blob's hash")
-    path = root / "blobs" / name
-    data = read_file(path)
-    if data[:8] != MAGIC:
-        raise FormatError(f"{path}: prelude: not a bedeck blob, it does not start with the magic bytes")
-    padded = verify_sections(path, data, blob)
-    directory = read_directory(padded)
-    if directory["type"].text() != type_name:
-        raise directory["type"].damaged(f"is not {type_name!r}, as in the manifest")
-    for member in ("records", "digest", "epoch"):
-        if directory[member].value != described[member].value:
-            raise directory[member].damaged("is not what the manifest has")
-    return {name: trim_section(name, padded, directory["sections"][name]) for name in SECTIONS[1:-1]}, directory
-
-
-def verify_sections(path: Path, data: bytes, blob: Json) -> Sections:
-    """The sections that the manifest lists, padding included: they cover the file, and every chunk has its hash."""
-    if len(data) != blob["size"].integer():
-        raise DamagedError(f"{path}: size: {len(data)} bytes, not {blob['size'].integer()}")
-    if [listed["name"].text() for listed in blob["sections"].items()] != list(SECTIONS):
-        raise blob["sections"].damaged(f"are not {', '.join(SECTIONS)}")
-    whole, sections = Section(str(path), "file", data), {}
-    hashes, position = b"", 0
-    for name, listed in zip(SECTIONS, blob["sections"].items(), strict=True):
-        if listed["offset"].integer() != position:
-            raise listed["offset"].damaged(f"is not {position}, where the section before it ends")
-        length = listed["length"].integer()
-        section = sections[name] = Section(str(path), name, whole.take(position, length))
-        chunks = [blake3(section.data[at : at + CHUNK]) for at in range(0, length, CHUNK)]
-        if [chunk.hex() for chunk in chunks] != [chunk.hex(64) for chunk in listed["chunks"].items()]:
-            raise section.damaged("does not have the checksums of the manifest")
-        hashes, position = hashes + b"".join(chunks), position + length
-    if position != len(data):
-        raise blob["sections"].damaged(f"end at {position}, the file at {len(data)}")
-    if blake3(hashes).hex() != blob["hash"].hex(64):
-        raise blob["hash"].damaged("is not the hash of the chunks' hashes")
-    return sections
-
-
-def read_directory(padded: Sections) -> Json:
-    """The directory, which is where the prelude says."""
-    prelude, directory = padded["prelude"], padded["directory"]
-    version, zero, offset, length = struct.unpack("<8xIIQQ", prelude.take(0, 32))
-    if version != FORMAT:
-        raise FormatError(f"{prelude.file}: prelude: is of format {version}; this reader knows {FORMAT}")
-    if zero or any(prelude.data[32:]) or len(prelude.data) < PRELUDE:
-        raise prelude.damaged("does not end with zeros")
-    if (offset, length) != (start_of("directory", padded), len(directory.data)):
-        raise prelude.damaged(f"says the directory is {length} bytes at {offset}")
-    return Json.parse(f"{directory.file}: directory", directory.data)
-
-
-def trim_section(name: str, padded: Sections, listed: Json) -> Section:
-    """A section's useful bytes, which the directory tells: aligned, and followed by zeros."""
-    section, offset, length = padded[name], listed["offset"].integer(), listed["length"].integer()
-    if offset != start_of(name, padded) or offset % ALIGNMENT:
-        raise listed.damaged("is not where the manifest says, or not aligned")
-    useful = section.take(0, length)
-    if any(section.data[length:]):
-        raise section.damaged("is not padded with zeros")
-    return Section(section.file, name, useful)
-
-
-def start_of(name: str, padded: Sections) -> int:
-    return sum(len(padded[earlier].data) for earlier in SECTIONS[: SECTIONS.index(name)])
-
-
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DamagedError(f"{path}: is missing") from None
-
-
-# A type ------------------------------------------------------------------------------------------------------------
+def texts(described: Json, member: str) -> tuple[str, ...]:
+    """A list of texts; empty where it is left out."""
+    return tuple(item.text() for item in described[member].items()) if member in described else ()
 
 
 class Table:
     """One type of one version: its records, by key."""
 
-    def __init__(self, name: str, sections: Sections, directory: Json, tables: Mapping[str, Table]) -> None:
+    def __init__(self, name: str, described: Json, layers: Layers, tables: Mapping[str, Table]) -> None:
         self.name = name
+        self.described = described
+        self.layers = layers
         self.tables = tables
-        self.directory = directory
-        self.key = Key.read(directory["key"])
-        self.index = Index.read(directory["index"], sections["pilots"])
-        self.locator = Locator(sections["locator"], directory["locator"]["width"].integer(), self.index.total)
-        self.records, self.heap = sections["records"], sections["heap"]
-        self.fixed = directory["record"]["fixed"].integer(least=self.key.width)
-        self.key_var = None if self.key.width else Var.read(directory["record"]["key"], self.fixed)
-        self.fields = tuple(Field.read(field, self.fixed, sections["values"]) for field in directory["fields"].items())
-        places = [self.key_var, *(place for field in self.fields for place in (field.place, field.printed))]
-        self.vars = sorted((place for place in places if isinstance(place, Var)), key=lambda var: var.order)
-        self.check_records()
+        self.key = layers.base.key
+        self.fields = tuple(Named.read(field) for field in described["fields"].items())
 
     def __len__(self) -> int:
         """How many records there are."""
-        return self.directory["records"].integer(most=self.index.total)
+        return len(self.layers)
 
     def __iter__(self) -> Iterator[str | int | bytes]:
-        """All keys, in slot order."""
-        return (record.key for record in self.whole())
+        """All keys: of records as the base has them, then of those in the overlay, in slot order."""
+        return (record.key for record in self.layers.whole())
 
     def items(self, fields: Iterable[str] | None = None) -> Iterator[tuple[object, Values]]:
-        """All keys, in slot order, with the fields asked for, as by `decorate`."""
+        """All keys, in that order, with the fields asked for, as by `decorate`."""
         plan = self.plan(fields)
-        return ((record.key, self.answer(record, plan, Type.value)) for record in self.whole())
+        return ((record.key, self.answer(record, plan, Type.value)) for record in self.layers.whole())
 
     def get(self, key: object) -> Values | None:
         """The values of all fields of the type itself; `None` if the key is not in the catalogue."""
@@ -257,34 +155,26 @@ class Table:
 
     def digest(self) -> str:
         """The digest of the type, recomputed from its records: 32 hex digits."""
-        return f"{hash_sum(record.canonical() for record in self.whole()):032x}"
+        return f"{hash_sum(map(self.canonical, self.layers.whole())):032x}"
 
     def epoch(self) -> str:
-        """The epoch of the types connected with this one, recomputed from their keys: 32 hex digits."""
+        """The epoch of the types that were built with this one, recomputed from the keys of their bases: 32 hex digits.
+
+        It is that of the manifest where these types are all there still.
+        """
         described = b""
         for table in sorted(self.connected(), key=lambda table: table.name):
-            index = table.index
+            base, index = table.layers.base, table.layers.base.index
             described += table.name.encode() + b"\0"
             described += struct.pack("<4Q", index.seed, index.parts, index.buckets, index.slots)
-            described += hash_sum(table.key.canonical(key) for key in table).to_bytes(16, "little")
+            keys = (base.key.value(piece.stored_key) for piece in base.pieces())
+            described += hash_sum(map(base.key.canonical, keys)).to_bytes(16, "little")
         return blake3(described)[:16].hex()
 
-    # From keys to records
-
     def find(self, key: object) -> Record | None:
-        """The record of a key: index and locator lead to a record or to a hole, and the key in the record decides."""
+        """The record of a key."""
         stored = self.key.stored(key)
-        record = None if stored is None else self.record(self.index.slot(stored))
-        return record if record is not None and record.stored_key == stored else None
-
-    def record(self, slot: int) -> Record | None:
-        """The record in a slot; `None` in a hole."""
-        start, end = self.locator.extent(slot)
-        return Record(self, self.records.part(f"slot {slot}", start, end - start)) if end > start else None
-
-    def whole(self) -> Iterator[Record]:
-        """All records, in slot order."""
-        return (record for record in map(self.record, range(self.index.total)) if record is not None)
+        return None if stored is None else self.layers.find(stored)
 
     # From records to answers
 
@@ -302,14 +192,17 @@ class Table:
         """The key or the field of that name; or, if `paths` go on from it, the reference of that name."""
         if any(paths) and not all(paths):
             raise SelectionError(f"type {self.name}: {name!r} is asked for as a field and as a reference at once")
-        for field in self.fields:
-            if all(paths) and field.reference == name and field.target is not None:
+        if any(paths):
+            field = first([(field, field.through) for field in self.fields], name)
+            if field is not None and field.target is not None:
                 return Through(field, self.tables[field.target].plan(path[1:] for path in paths))
-        columns: tuple[Key | Field, ...] = (self.key, *self.fields)
-        for column in columns:
-            if not any(paths) and column.name == name:
-                return column
-        raise SelectionError(f"type {self.name}: there is no {'reference' if all(paths) else 'field'} {name!r}")
+        elif name == self.key.name:
+            return self.key
+        else:
+            field = first([(field, (field.name, *field.aliases)) for field in self.fields], name)
+            if field is not None:
+                return field
+        raise SelectionError(f"type {self.name}: there is no {'reference' if any(paths) else 'field'} {name!r}")
 
     def answers(self, ids: Iterable[object], fields: Iterable[str] | None, leaf: Leaf) -> list[Values | None]:
         """The answers of `decorate`, their values made by `leaf`."""
@@ -322,75 +215,107 @@ class Table:
 
     def value(self, record: Record, step: Step, leaf: Leaf) -> object:
         """The value that a step of a plan asks for of a record."""
-        with record.section.guard(step.name):
-            match step:
-                case Key():
-                    return record.key
-                case Through(field, plan):
-                    return each(record.raw(field), lambda code: self.follow(field, code, plan, leaf))
-                case Field(target=str()):
-                    keys = each(record.raw(step), lambda code: self.resolve(step, code)[0])
-                    if step.printed is not None and keys != each(record.printed(step), TEXT.value):
-                        raise ValueError("has printed keys that are not those it refers to")
-                    return keys
-                case Field():
-                    return each(record.raw(step), lambda raw: leaf(step.type, raw))
+        match step:
+            case Key():
+                return record.key
+            case Through(field, plan):
+                return self.each(record, field, lambda held, code: self.follow(held, code, plan, leaf))
+            case Named(target=str()):
+                return self.each(record, step, lambda held, code: self.resolve(held, code)[0])
+            case Named():
+                return self.each(record, step, lambda _, raw: leaf(step.type, raw))
+
+    def each(self, record: Record, field: Named, make: Callable[[Field, Raw], object]) -> object:
+        """A value of a record made of its raw one: null stays null, and a list becomes a list."""
+        found = record.find(field.id)
+        if found is None:
+            return None
+        piece, held = found
+        with piece.section.guard(field.name):
+            if held.printed is not None and piece.printed(held) is not None:
+                keys = mapped(piece.raw(held), lambda code: self.resolve(held, code)[0])
+                if keys != mapped(piece.printed(held), TEXT.value):
+                    raise ValueError("has printed keys that are not those it refers to")
+            return mapped(piece.raw(held), lambda raw: make(held, raw))
 
     def follow(self, field: Field, code: int, plan: Plan, leaf: Leaf) -> Values | None:
-        """What a plan asks for of the record that a reference's code leads to; `None` if it dangles."""
+        """What a plan asks for of the record that a reference's code leads to; `None` if there is none."""
         _, record = self.resolve(field, code)
         return None if record is None else self.target(field).answer(record, plan, leaf)
 
     def resolve(self, field: Field, code: int) -> tuple[str | int | bytes, Record | None]:
-        """The key that a reference's code names, and the record it leads to; `None` if it dangles."""
+        """The key that a reference's code names, and its record; `None` if there is none, or it is deleted.
+
+        A key that had no record when the reference was written may have one by now.
+        """
+        target = self.target(field)
         if code < len(field.dangling):
-            return self.target(field).key.parse(field.dangling[code]), None
-        record = self.target(field).record(code - len(field.dangling))
-        if record is None:
-            raise ValueError(f"refers to slot {code - len(field.dangling)} of {field.target}, a hole")
-        return record.key, record
+            key = target.key.parse(field.dangling[code])
+            record = target.find(key)
+            return key if record is None else record.key, record
+        stored, record = target.layers.named(code - len(field.dangling))
+        return target.key.value(stored), record
 
     def target(self, field: Field) -> Table:
         """The type that a reference points into."""
         return self.tables[str(field.target)]
 
-    # What is checked when a store is opened, beyond checksums
+    # The canonical form
 
-    def check_records(self) -> None:
-        """The records lie one after the other, are as many as the directory says, and 64 zeros follow them."""
-        if [var.order for var in self.vars] != list(range(len(self.vars))):
-            raise self.directory["fields"].damaged("does not number the var values from 0 without gaps")
-        count = position = 0
-        for start, end in map(self.locator.extent, range(self.index.total)):
-            if start != position:
-                raise self.locator.section.damaged(f"leaves a gap before the record at {start}")
-            count, position = count + (end > start), end
-        if count != len(self):
-            raise self.locator.section.damaged(f"has {count} records, not {len(self)}")
-        if self.records.data[position:] != bytes(TAIL):
-            raise self.records.damaged(f"does not end with {TAIL} zero bytes after the last record")
+    def canonical(self, record: Record) -> bytes:
+        """The canonical form of a record, of which the digest is made."""
+        form = self.key.canonical(record.key)
+        for field in sorted(self.fields, key=lambda field: field.id):
+            value = self.each(record, field, self.canonical_value)
+            match value:
+                case bytes():
+                    form += varint(field.id) + value
+                case list():
+                    items = (b"\0" if item is None else b"\1" + item for item in value)
+                    form += varint(field.id) + varint(len(value)) + b"".join(items)
+        return form
 
-    def check_targets(self) -> None:
-        """References lead to types that are there."""
-        for target in self.targets() - self.tables.keys():
-            raise self.directory["fields"].damaged(f"refers to type {target}, which is not there")
+    def canonical_value(self, field: Field, raw: Raw) -> bytes:
+        """A value, or an item of a list, as the canonical form has it."""
+        if field.target is None:
+            return field.type.canonical(raw)
+        return self.target(field).key.canonical(self.resolve(field, raw)[0])
 
-    def check_epoch(self) -> None:
-        """The types that references connect are of one epoch."""
-        for table in self.connected():
-            if table.directory["epoch"].hex(32) != self.directory["epoch"].hex(32):
-                raise self.directory["epoch"].damaged(f"is not that of {table.name}, with which references connect it")
+    # What is checked when a store is opened, beyond checksums and the structure of blobs
+
+    def check(self) -> None:
+        """The manifest describes what the layers hold, and references lead to types of one epoch that are there."""
+        base = self.layers.base.directory
+        for member in ("epoch", "key"):
+            if self.described[member].value != base[member].value:
+                raise self.described[member].damaged("is not what the base has")
+        if self.described["records"].integer() != len(self.layers):
+            raise self.described["records"].damaged(f"is not {len(self.layers)}, as in the layers")
+        for field in self.fields:
+            held = [(blob, blob.field(field.id)) for blob in self.layers.blobs]
+            for blob, of in held:
+                if of is not None and not (of.type.widens_to(field.type) and of.target == field.target):
+                    raise blob.directory["fields"].damaged(
+                        f"has field {field.id}, which cannot be read as {field.name!r}"
+                    )
+            if field.target is None:
+                continue
+            if field.target not in self.tables:
+                raise self.described["fields"].damaged(f"refers to type {field.target}, which is not there")
+            theirs = self.tables[field.target].layers.base.directory["epoch"]
+            if theirs.hex(32) != base["epoch"].hex(32):
+                raise base["epoch"].damaged(f"is not that of {field.target}, to which {field.name!r} refers")
 
     def targets(self) -> set[str]:
-        """The types that its references point into."""
-        return {field.target for field in self.fields if field.target is not None}
+        """The types that references in its blobs point into, those of fields that are gone included."""
+        return {field.target for blob in self.layers.blobs for field in blob.fields if field.target is not None}
 
     def connected(self) -> list[Table]:
         """The types that references connect with this one, in either direction, itself included."""
         names, before = {self.name}, set[str]()
         while names != before:
             before = names
-            names = names.union(*(self.tables[name].targets() for name in names))
+            names = names.union(*(self.tables[name].targets() & self.tables.keys() for name in names))
             names |= {name for name, table in self.tables.items() if table.targets() & names}
         return [self.tables[name] for name in names]
 
@@ -402,97 +327,27 @@ TEXT = Type("string")
 class Through:
     """A step of a plan that leads through a reference."""
 
-    field: Field
+    field: Named
     plan: Plan
 
-    @property
-    def name(self) -> str:
-        return str(self.field.reference)
 
-
-Step = Key | Field | Through
+Step = Key | Named | Through
 Plan = dict[str, Step]
 
 
-class Record:
-    """One record, taken apart into its packed bits and its var values."""
-
-    def __init__(self, table: Table, section: Section) -> None:
-        self.table = table
-        self.section = section
-        self.var_values: list[bytes] = []
-        position = table.fixed
-        for var in table.vars:
-            number = section.bits(var.offset, var.bits)
-            if var.long and number == (1 << var.bits) - 1:
-                offset, length = struct.unpack("<QI", section.take(position, 12))
-                if length > MAX_VALUE:
-                    raise section.damaged(f"has a value of {length} bytes; {MAX_VALUE} are the most")
-                self.var_values.append(table.heap.take(offset, length))
-                position += 12
-            else:
-                self.var_values.append(section.take(position, number * var.unit))
-                position += number * var.unit
-        if position != len(section.data):
-            raise section.damaged(f"has {len(section.data)} bytes, and its values {position}")
-
-    @property
-    def stored_key(self) -> bytes:
-        """The stored form of its key."""
-        key_var = self.table.key_var
-        return self.section.take(0, self.table.key.width) if key_var is None else self.var_values[key_var.order]
-
-    @property
-    def key(self) -> str | int | bytes:
-        """Its key, as it is printed."""
-        with self.section.guard("key"):
-            return self.table.key.value(self.stored_key)
-
-    def raw(self, field: Field) -> Raw:
-        """The raw value of a field."""
-        if field.null_bit is not None and self.section.bits(field.null_bit, 1):
-            return None
-        match field.place:
-            case Var(order):
-                return field.parse(self.var_values[order])
-            case Number() as number:
-                place = number.read_from(self.section)
-                return place if field.values is None else field.parse(field.values[place])
-
-    def printed(self, field: Field) -> Raw:
-        """The keys that a reference names, as texts, where the record has those."""
-        if field.printed is None or self.raw(field) is None:
-            return None
-        return field.parse_printed(self.var_values[field.printed.order])
-
-    def canonical(self) -> bytes:
-        """Its canonical form, of which the digest is made."""
-        form = self.table.key.canonical(self.key)
-        for field in sorted(self.table.fields, key=lambda field: field.id):
-            with self.section.guard(field.name):
-                form += self.canonical_value(field, self.raw(field))
-        return form
-
-    def canonical_value(self, field: Field, raw: Raw) -> bytes:
-        """A value, or an item of a list, as the canonical form has it."""
-        match raw:
-            case None:
-                return b"\0"
-            case list():
-                return b"\1" + varint(len(raw)) + b"".join(self.canonical_value(field, item) for item in raw)
-            case _ if field.target is None:
-                return b"\1" + field.type.canonical(raw)
-            case _:
-                return b"\1" + self.table.target(field).key.canonical(self.table.resolve(field, raw)[0])
+def first(named: list[tuple[Named, tuple[str, ...]]], name: str) -> Named | None:
+    """The field that is called so; where none is, the first of those that have it among their other names."""
+    own = [field for field, names in named if names[:1] == (name,)]
+    return next(iter(own + [field for field, names in named if name in names]), None)
 
 
-def each(raw: Raw, function: Callable[[Raw], object]) -> object:
-    """A value made of a raw one: null stays null, and a list becomes a list."""
+def mapped(raw: Raw, function: Callable[[Raw], object]) -> object:
+    """What a function makes of a raw value: of null null, of a list a list."""
     match raw:
         case None:
             return None
         case list():
-            return [each(item, function) for item in raw]
+            return [mapped(item, function) for item in raw]
         case _:
             return function(raw)
 

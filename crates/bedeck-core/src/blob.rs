@@ -8,7 +8,9 @@ use crate::directory::{Directory, FORMAT, Field, Kind, MAGIC, OLDEST, PRELUDE, R
 use crate::error::{Error, Result};
 use crate::locator::{self, Span};
 use crate::map::Map;
+use crate::prefetch::prefetch;
 use crate::record::Record;
+use crate::sink::STRIDE;
 
 /// An open blob. Opening checks the directory against the file and costs nothing per record; reading checks every offset it takes from the file.
 #[derive(Debug)]
@@ -25,6 +27,78 @@ pub struct Blob {
     inserted: Range<usize>,
     vars: Vec<Var>,
     columns: Vec<Field>,
+}
+
+/// A blob, and at hand the sections that every record needs: to find one in the file costs as much as to find a record in it, so it is done once a
+/// list.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The blob.
+    pub blob: &'a Blob,
+    records: &'a [u8],
+    locator: &'a [u8],
+    width: u8,
+    fixed: u32,
+}
+
+impl<'a> View<'a> {
+    /// Where the record with this ordinal lies.
+    #[inline(always)]
+    pub fn span(&self, ordinal: u32) -> Span {
+        if self.width == 0 {
+            let length = self.fixed;
+            return Span { offset: u64::from(ordinal) * u64::from(length), length, ordinal };
+        }
+        locator::read(self.locator, self.width, ordinal)
+    }
+
+    /// The record at `span`; an error where the span does not lie in the section, or is too short for the fixed part.
+    #[inline(always)]
+    pub fn record(&self, span: Span) -> Result<Record<'a>> {
+        let start = usize::try_from(span.offset).unwrap_or(usize::MAX);
+        let room = self.records.len() as u64 - RECORDS_PADDING;
+        let end = span.offset.checked_add(u64::from(span.length));
+        if span.length < self.fixed || end.is_none_or(|end| end > room) {
+            return Err(self.blob.damaged("locator", "a record lies outside the section records"));
+        }
+        Ok(Record::new(self.blob, &self.records[start..], span.length))
+    }
+
+    /// Asks for what leads from an ordinal to its record: where that is nothing, for the record.
+    #[inline(always)]
+    pub fn prefetch(&self, ordinal: u32) {
+        if self.width == 0 {
+            prefetch(self.records, self.span(ordinal).offset as usize);
+        } else {
+            prefetch(self.locator, locator::line_of(ordinal, self.width).0);
+        }
+    }
+
+    /// Asks for the first lines of a record: all of it, but for very long ones, and what is copied along with its last text.
+    #[inline(always)]
+    pub fn prefetch_record(&self, span: Span) {
+        self.prefetch_bytes(span, (span.length as usize + STRIDE - 1).min(256));
+    }
+
+    /// Asks for the key of a record: a line, or two.
+    #[inline(always)]
+    pub fn prefetch_key(&self, span: Span) {
+        match self.blob.directory.key.width {
+            0 => self.prefetch_record(span),
+            width => self.prefetch_bytes(span, width),
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_bytes(&self, span: Span, length: usize) {
+        let start = span.offset as usize;
+        let end = start.saturating_add(length).min(self.records.len());
+        let mut line = start & !63;
+        while line < end {
+            prefetch(self.records, line);
+            line += 64;
+        }
+    }
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -155,6 +229,13 @@ impl Blob {
         &self.map[self.records.clone()]
     }
 
+    /// The same with its sections at hand.
+    #[inline(always)]
+    pub fn view(&self) -> View<'_> {
+        let (width, fixed) = (self.directory.locator.width, self.directory.record.fixed);
+        View { blob: self, records: self.records(), locator: self.locator(), width, fixed }
+    }
+
     /// The section of long values.
     pub fn heap(&self) -> &[u8] {
         &self.map[self.heap.clone()]
@@ -185,25 +266,13 @@ impl Blob {
     /// Where the record with this ordinal lies.
     #[inline(always)]
     pub fn span(&self, ordinal: u32) -> Span {
-        let width = self.directory.locator.width;
-        if width == 0 {
-            let length = self.directory.record.fixed;
-            return Span { offset: u64::from(ordinal) * u64::from(length), length, ordinal };
-        }
-        locator::read(self.locator(), width, ordinal)
+        self.view().span(ordinal)
     }
 
     /// The record at `span`; an error where the span does not lie in the section, or is too short for the fixed part.
     #[inline(always)]
     pub fn record(&self, span: Span) -> Result<Record<'_>> {
-        let records = self.records();
-        let start = usize::try_from(span.offset).unwrap_or(usize::MAX);
-        let room = records.len() as u64 - RECORDS_PADDING;
-        let end = span.offset.checked_add(u64::from(span.length));
-        if span.length < self.directory.record.fixed || end.is_none_or(|end| end > room) {
-            return Err(self.damaged("locator", "a record lies outside the section records"));
-        }
-        Ok(Record::new(self, &records[start..], span.length))
+        self.view().record(span)
     }
 
     /// Entry `i` of a table.

@@ -73,12 +73,30 @@ impl<'a> Changes<'a> {
     /// Where the record of a slot that is changed lies in the overlay; [`DELETED`] where it is deleted, or the overlay is damaged.
     #[inline]
     pub fn place(&self, slot: u32) -> u32 {
+        self.place_of(self.rank(slot))
+    }
+
+    /// The number of slots before this one that are changed; more than there are where the overlay is damaged.
+    #[inline]
+    pub fn rank(&self, slot: u32) -> u32 {
         let (at, bit) = (slot as usize / SLOTS * LINE, slot as usize % SLOTS);
-        let Some(line) = self.lines.get(at..at + LINE) else { return DELETED };
+        let Some(line) = self.lines.get(at..at + LINE) else { return u32::MAX };
         let rank = u32::from_le_bytes([line[0], line[1], line[2], line[3]]);
         let (whole, rest) = (&line[4..4 + bit / 8], line[4 + bit / 8] & ((1u16 << (bit % 8)) - 1) as u8);
         let before = whole.iter().map(|byte| byte.count_ones()).sum::<u32>() + rest.count_ones();
-        self.places.get(rank as usize + before as usize).map_or(DELETED, |place| u32::from_le_bytes(*place))
+        rank.saturating_add(before)
+    }
+
+    /// The same as [`place`](Self::place), by the slot's rank.
+    #[inline(always)]
+    pub fn place_of(&self, rank: u32) -> u32 {
+        self.places.get(rank as usize).map_or(DELETED, |place| u32::from_le_bytes(*place))
+    }
+
+    /// Asks for the place of this rank.
+    #[inline(always)]
+    pub fn prefetch_place(&self, rank: u32) {
+        prefetch(self.places.as_flattened(), rank as usize * 4);
     }
 
     /// Where the record that was inserted as number `i` lies in the overlay; [`DELETED`] where it is deleted, or there is none.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::bases::{self, connected, targets};
@@ -178,7 +177,7 @@ impl Builder {
             if like[i]
                 && let (Some(input), Some(mine)) = (inputs[i].take(), rows[i].take())
             {
-                let deleted = deleted.remove(&input.spec.name).unwrap_or_else(FxHashSet::default);
+                let deleted = deleted.remove(&input.spec.name).unwrap_or_default();
                 let of_type = Held::new(input, mine, &before, place, &deleted, options, &site)?;
                 place += 1;
                 reasons[i] = of_type.why_anew(options);

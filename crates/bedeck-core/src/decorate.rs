@@ -110,11 +110,11 @@ pub fn decorate_json(
     sink.write(|room, _| room.byte(b'['))?;
     let mut first = true;
     decorate(version, node, keys, missing, deadline, |_, frame| {
-        let page = Page { version, node, frame };
+        let page = Page::new(version, node, frame);
         for i in 0..frame.spans.len() {
             sink.write(|room, scratch| {
                 let room = if first { room } else { room.byte(b',')? };
-                write_record(page, i, room, scratch)
+                write_record(&page, i, room, scratch)
             })?;
             first = false;
         }

@@ -131,7 +131,8 @@ fn each_batch(
     let layers = &of_type.layers;
     let spans: Vec<Span> = layers.spans(piece.0, piece.1).collect();
     for batch in spans.chunks(BATCH) {
-        batch.iter().for_each(|span| layers.prefetch_record(*span));
+        let views = layers.views();
+        batch.iter().for_each(|span| views.ask(*span, true));
         let mut keys = Keys::with_capacity(&layers.base.directory().key, batch.len());
         for span in batch {
             keys.push(Some(layers.record(*span)?.key()?));

@@ -77,7 +77,8 @@ impl<'a> Reader<'a> {
     pub fn take(&mut self, spans: &[Span]) -> Result<&[Span]> {
         self.frame.spans.clear();
         self.frame.spans.extend_from_slice(spans);
-        spans.iter().for_each(|span| self.layers().prefetch_record(*span));
+        let views = self.layers().views();
+        spans.iter().for_each(|span| views.ask(*span, true));
         self.follow()
     }
 

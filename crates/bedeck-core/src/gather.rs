@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
+use crate::blob::View;
 use crate::directory::{Field, KeySpec};
 use crate::error::{Error, Result};
 use crate::key::KeyKind;
-use crate::layers::{Layer, prefetch_span};
-use crate::locator::{Span, line_of};
-use crate::prefetch::prefetch;
+use crate::layers::Layer;
+use crate::locator::Span;
 use crate::selection::{Child, Node};
 use crate::version::{Place, Resolved, Type, Version, source};
 
@@ -113,7 +113,7 @@ impl Frame {
         self.links.resize_with(node.children.len(), Links::default);
         for (child, links) in node.children.iter().zip(&mut self.links) {
             let sides = [Side::new(of_type, child, Layer::Base), Side::new(of_type, child, Layer::Overlay)];
-            let target = &version.types[child.node.type_place].layers;
+            let target = version.types[child.node.type_place].layers.views();
             let spans = &mut links.frame.spans;
             spans.clear();
             links.present.clear();
@@ -130,7 +130,7 @@ impl Frame {
                         if span.offset == PENDING {
                             target.prefetch(span.ordinal);
                         } else {
-                            target.prefetch_record(span);
+                            target.ask(span, true);
                         }
                         spans.push(span);
                     })?
@@ -144,7 +144,8 @@ impl Frame {
         }
         self.prefetch_asides(of_type, node, false);
         for (child, links) in node.children.iter().zip(&mut self.links) {
-            let target = &version.types[child.node.type_place].layers;
+            let target = version.types[child.node.type_place].layers.views();
+            let whole = !child.node.outputs.is_empty();
             for span in links.frame.spans.iter_mut().filter(|span| span.offset == PENDING) {
                 *span = target.locate(span.ordinal);
                 if span.is_missing() {
@@ -153,7 +154,7 @@ impl Frame {
                     }
                     return Err(of_type.layers.base.damaged("records", "a reference leads to a hole"));
                 }
-                if child.node.outputs.is_empty() { target.prefetch_key(*span) } else { target.prefetch_record(*span) }
+                target.ask(*span, whole);
             }
         }
         for (child, links) in node.children.iter().zip(&mut self.links) {
@@ -164,15 +165,10 @@ impl Frame {
 
     /// Asks for what leads to the records' fields in groups, or then for these.
     fn prefetch_asides(&self, of_type: &Type, node: &Node, first: bool) {
-        for blob in node.groups.iter().map(|group| &of_type.layers.groups[*group]) {
-            let width = blob.directory().locator.width;
+        for group in &node.groups {
+            let view = of_type.layers.groups[*group].view();
             for span in self.spans.iter().filter(|span| !span.is_missing() && span.layer() == Layer::Base) {
-                match (width, first) {
-                    (0, true) => prefetch(blob.records(), blob.span(span.ordinal).offset as usize),
-                    (0, false) => {}
-                    (_, true) => prefetch(blob.locator(), line_of(span.ordinal, width).0),
-                    (_, false) => prefetch_span(blob, blob.span(span.ordinal)),
-                }
+                if first { view.prefetch(span.ordinal) } else { view.prefetch_record(view.span(span.ordinal)) }
             }
         }
     }
@@ -181,6 +177,7 @@ impl Frame {
 /// How a reference is read from the records of one layer.
 struct Side<'a> {
     place: Place,
+    view: View<'a>,
     source: usize,
     field: Option<&'a Field>,
     dangling: u64,
@@ -197,17 +194,19 @@ impl<'a> Side<'a> {
         };
         let source = source(layer, place);
         let dangling = field.and_then(|field| field.dangling).map_or(0, |table| table.count);
-        Self { place, source, field, dangling, resolved: &of_type.resolved[child.field][source] }
+        let view = of_type.layers.blob(layer).view();
+        Self { place, view, source, field, dangling, resolved: &of_type.resolved[child.field][source] }
     }
 
     /// Tells `each` the codes of the record at `parent`; false where the field is null.
     #[inline(always)]
     fn codes(&self, of_type: &Type, parent: Span, each: impl FnMut(Option<u64>)) -> Result<bool> {
-        match (self.place, self.field) {
-            (Place::Record(_), Some(field)) => of_type.layers.record(parent)?.codes(field, each),
-            (Place::Aside(group, _), Some(field)) => of_type.layers.aside(group, parent.ordinal)?.codes(field, each),
-            _ => Ok(false),
-        }
+        let (record, field) = match (self.place, self.field) {
+            (Place::Record(_), Some(field)) => (self.view.record(parent.bare())?, field),
+            (Place::Aside(group, _), Some(field)) => (of_type.layers.aside(group, parent.ordinal)?, field),
+            _ => return Ok(false),
+        };
+        record.codes(field, each)
     }
 
     /// Where a code leads.

@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::directory::{Field, KeySpec};
 use crate::gather::{Frame, Named};
 use crate::key::{KeyKind, print_base62, print_uuid};
-use crate::record::{Record, Value};
+use crate::layers::Views;
+use crate::record::{Record, Starts, Value};
 use crate::selection::{Form, Node, Source, Step};
 use crate::sink::{Room, STRIDE, Written};
 use crate::text::escape;
@@ -14,91 +15,112 @@ use crate::time::{write_date, write_instant};
 use crate::types::Scalar;
 use crate::version::Version;
 
-/// Where records are rendered from: a level of a selection and its records.
-#[derive(Clone, Copy)]
+/// Where records are rendered from: a level of a selection and its records, and the levels below.
 pub struct Page<'a> {
-    /// The version.
-    pub version: &'a Version,
-    /// The level.
-    pub node: &'a Node,
-    /// Its records.
-    pub frame: &'a Frame,
+    version: &'a Version,
+    node: &'a Node,
+    frame: &'a Frame,
+    views: Views<'a>,
+    below: Vec<Self>,
+}
+
+impl<'a> Page<'a> {
+    /// The page of these records.
+    pub fn new(version: &'a Version, node: &'a Node, frame: &'a Frame) -> Self {
+        let links = node.children.iter().zip(&frame.links);
+        let below = links.map(|(child, links)| Self::new(version, &child.node, &links.frame)).collect();
+        Self { version, node, frame, views: version.types[node.type_place].layers.views(), below }
+    }
 }
 
 /// Appends record `i` of a page as an object, or `null` where there is none.
-pub fn write_record<'r>(page: Page<'_>, i: usize, mut room: Room<'r>, scratch: &mut Vec<u8>) -> Written<'r> {
-    let Page { version, node, frame } = page;
-    let span = frame.spans[i];
+pub fn write_record<'r>(page: &Page<'_>, i: usize, mut room: Room<'r>, scratch: &mut Vec<u8>) -> Written<'r> {
+    let span = page.frame.spans[i];
     if span.is_missing() {
         return room.bytes(b"null");
     }
-    let layers = &version.types[node.type_place].layers;
-    let record = layers.record(span)?;
-    let columns = layers.blob(span.layer()).columns();
-    for step in node.steps_of(span) {
-        room = match step.source {
-            Source::Field(field) => put_field(&record, &columns[field], step, room, scratch)?,
-            Source::Aside(group, field) => {
-                let field = &layers.groups[group].columns()[field];
-                put_field(&layers.aside(group, span.ordinal)?, field, step, room, scratch)?
+    let (steps, walk) = (&page.node.steps[span.layer() as usize], &page.node.walks[span.layer() as usize]);
+    if steps.is_empty() {
+        return room.bytes(b"{}");
+    }
+    let record = page.views.record(span)?;
+    let mut starts = Starts::default();
+    record.walk(walk, &mut starts);
+    for step in steps {
+        room = match &step.form {
+            Form::Text { order, null } if null.is_none_or(|bit| record.packed(&bit) == 0) => {
+                let room = step.json_text.put(room)?;
+                let (tail, length) = record.walked(&starts, walk, *order)?;
+                room.put(tail, length)?.byte(b'"')?
             }
-            Source::Nothing => step.json.put(room)?.bytes(b"null")?,
-            Source::Key => put_key(&layers.base.directory().key, record.key()?, step.json.put(room)?, scratch)?,
-            Source::Keys(child) => put_links(page, i, child, step.json.put(room)?, |at, room| {
-                match frame.links[child].named(version, node, child, at)? {
-                    (_, Named::Nothing) => room.bytes(b"null"),
-                    (spec, Named::Stored(stored)) => put_key(spec, stored, room, scratch),
-                    (_, Named::Text(text)) => {
-                        scratch.clear();
-                        write_text(text, scratch);
-                        room.bytes(scratch)
-                    }
+            Form::Number { place, base, signed, null } if null.is_none_or(|bit| record.packed(&bit) == 0) => {
+                let room = step.json.put(room)?;
+                let number = base.wrapping_add(record.packed(place));
+                if *signed { room.signed(number as i64)? } else { room.number(number)? }
+            }
+            Form::Bool { place, base, null } if null.is_none_or(|bit| record.packed(&bit) == 0) => {
+                let room = step.json.put(room)?;
+                if base.wrapping_add(record.packed(place)) == 0 { room.bytes(b"false")? } else { room.bytes(b"true")? }
+            }
+            Form::Other => match step.source {
+                Source::Through(child) => {
+                    let below = &page.below[child];
+                    put_links(page, i, child, step.json.put(room)?, |at, room| write_record(below, at, room, scratch))?
                 }
-            })?,
-            Source::Through(child) => {
-                let next = Page { version, node: &node.children[child].node, frame: &frame.links[child].frame };
-                put_links(page, i, child, step.json.put(room)?, |at, room| write_record(next, at, room, scratch))?
-            }
+                _ => put_other(page, i, &record, step, step.json.put(room)?, scratch)?,
+            },
+            _ => step.json.put(room)?.bytes(b"null")?,
         };
     }
-    if node.outputs.is_empty() { room.bytes(b"{}") } else { room.byte(b'}') }
+    room.byte(b'}')
 }
 
-/// Appends a field of a record behind its name: the short ways for the most frequent forms.
-#[inline(always)]
-fn put_field<'r>(
+/// Appends what has no short way. Not in line: what has would have fewer registers.
+#[inline(never)]
+fn put_other<'r>(
+    page: &Page<'_>,
+    i: usize,
     record: &Record<'_>,
-    field: &Field,
     step: &Step,
     room: Room<'r>,
     scratch: &mut Vec<u8>,
 ) -> Written<'r> {
-    match &step.form {
-        Form::Text if !record.is_null(field) => {
-            let room = step.json_text.put(room)?;
-            let (tail, length) = record.text_tail(field)?;
-            room.put(tail, length)?.byte(b'"')
+    let (node, span) = (page.node, page.frame.spans[i]);
+    let layers = &page.version.types[node.type_place].layers;
+    match step.source {
+        Source::Field(field) => {
+            let field = &layers.blob(span.layer()).columns()[field];
+            put_value(field, record.value(field)?, room, scratch)
         }
-        Form::Number { bits, signed, null_bit } => {
-            let room = step.json.put(room)?;
-            match record.number_unless(*null_bit, bits) {
-                None => room.bytes(b"null"),
-                Some(number) if *signed => room.signed(number as i64),
-                Some(number) => room.number(number),
+        Source::Aside(group, field) => {
+            let field = &layers.groups[group].columns()[field];
+            put_value(field, layers.aside(group, span.ordinal)?.value(field)?, room, scratch)
+        }
+        Source::Key => put_key(&layers.base.directory().key, record.key()?, room, scratch),
+        Source::Keys(child) => put_links(page, i, child, room, |at, room| {
+            match page.frame.links[child].named(page.version, node, child, at)? {
+                (_, Named::Nothing) => room.bytes(b"null"),
+                (spec, Named::Stored(stored)) => put_key(spec, stored, room, scratch),
+                (_, Named::Text(text)) => {
+                    scratch.clear();
+                    write_text(text, scratch);
+                    room.bytes(scratch)
+                }
             }
-        }
-        Form::Bool { bits, null_bit } => {
-            let room = step.json.put(room)?;
-            match record.number_unless(*null_bit, bits) {
-                None => room.bytes(b"null"),
-                Some(0) => room.bytes(b"false"),
-                Some(_) => room.bytes(b"true"),
-            }
-        }
-        Form::Text | Form::Other => {
-            let room = step.json.put(room)?;
+        }),
+        Source::Nothing | Source::Through(_) => room.bytes(b"null"),
+    }
+}
+
+#[inline(always)]
+fn put_value<'r>(field: &Field, value: Value<'_>, room: Room<'r>, scratch: &mut Vec<u8>) -> Written<'r> {
+    match value {
+        Value::UInt(number) => room.number(number),
+        Value::Int(number) => room.signed(number),
+        Value::Text(text) => room.byte(b'"')?.bytes(text)?.byte(b'"'),
+        _ => {
             scratch.clear();
-            write_value(field, record.value(field)?, scratch);
+            write_value(field, value, scratch);
             room.bytes(scratch)
         }
     }
@@ -106,7 +128,7 @@ fn put_field<'r>(
 
 #[inline(always)]
 fn put_links<'r>(
-    page: Page<'_>,
+    page: &Page<'_>,
     i: usize,
     child: usize,
     mut room: Room<'r>,

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::blob::Blob;
+use crate::blob::{Blob, View};
 use crate::changes::{Changes, DELETED};
 use crate::directory::Kind;
 use crate::error::{Error, Result};
-use crate::locator::{Span, line_of};
-use crate::prefetch::prefetch;
+use crate::locator::Span;
 use crate::record::Record;
-use crate::sink::STRIDE;
 
 /// The blobs of one type in one version. An ordinal is a slot of the base, or counts on from there over the keys inserted since.
 #[derive(Debug, Clone)]
@@ -51,7 +49,7 @@ impl Span {
 
     /// The same place, without what tells the layer.
     #[inline(always)]
-    const fn bare(self) -> Self {
+    pub const fn bare(self) -> Self {
         Self { offset: self.offset & !OVERLAY, ..self }
     }
 
@@ -145,52 +143,11 @@ impl Layers {
         blob.record(blob.span(slot))
     }
 
-    /// Asks for what leads from an ordinal to its record.
+    /// The same with their sections at hand.
     #[inline(always)]
-    pub fn prefetch(&self, ordinal: u32) {
-        prefetch(self.base.locator(), line_of(ordinal, self.base.directory().locator.width).0);
-        if let Some((_, changes)) = self.over() {
-            changes.prefetch(ordinal);
-        }
-    }
-
-    /// Where the record of an ordinal lies: a span that is [`Span::gone`] where it is deleted, missing where there never was one.
-    #[inline(always)]
-    pub fn locate(&self, ordinal: u32) -> Span {
-        match self.over() {
-            Some((overlay, changes)) => self.locate_over(overlay, changes, ordinal),
-            None => self.base.span(ordinal),
-        }
-    }
-
-    #[inline(always)]
-    fn locate_over(&self, overlay: &Blob, changes: Changes<'_>, ordinal: u32) -> Span {
-        let slots = self.slots();
-        if ordinal < slots && !changes.has(ordinal) {
-            return self.base.span(ordinal);
-        }
-        let place = if ordinal < slots { changes.place(ordinal) } else { changes.inserted(ordinal - slots) };
-        match place {
-            DELETED if ordinal < slots => Span { offset: GONE, length: 0, ordinal },
-            DELETED => Span::MISSING,
-            place => overlay.span(place).overlaid(),
-        }
-    }
-
-    /// Asks for the key of a record.
-    #[inline(always)]
-    pub fn prefetch_key(&self, span: Span) {
-        if !span.is_missing() {
-            prefetch_key(self.blob(span.layer()), span.bare());
-        }
-    }
-
-    /// Asks for the first lines of a record: all of it, but for very long ones, and what is copied along with its last text.
-    #[inline(always)]
-    pub fn prefetch_record(&self, span: Span) {
-        if !span.is_missing() {
-            prefetch_span(self.blob(span.layer()), span.bare());
-        }
+    pub fn views(&self) -> Views<'_> {
+        let over = self.over().map(|(overlay, changes)| (overlay.view(), changes));
+        Views { base: self.base.view(), over, slots: self.slots() }
     }
 
     /// Pieces that all records are in, in order: ranges of slots of the base, then of the overlay.
@@ -214,29 +171,86 @@ impl Layers {
     }
 }
 
-/// Asks for the lines of a record in its blob.
-#[inline(always)]
-pub fn prefetch_span(blob: &Blob, span: Span) {
-    prefetch_bytes(blob, span, (span.length as usize + STRIDE - 1).min(256));
+/// The layers of a type with their sections at hand, but for those of the groups.
+#[derive(Debug, Clone, Copy)]
+pub struct Views<'a> {
+    /// The base.
+    pub base: View<'a>,
+    over: Option<(View<'a>, Changes<'a>)>,
+    slots: u32,
 }
 
-/// Asks for the key of a record in its blob: a line, or two.
-#[inline(always)]
-pub fn prefetch_key(blob: &Blob, span: Span) {
-    match blob.directory().key.width {
-        0 => prefetch_span(blob, span),
-        width => prefetch_bytes(blob, span, width),
+impl<'a> Views<'a> {
+    /// The blob that has the records of a layer; the overlay only where there is one.
+    #[inline(always)]
+    pub fn of(&self, layer: Layer) -> &View<'a> {
+        match (layer, &self.over) {
+            (Layer::Overlay, Some((overlay, _))) => overlay,
+            _ => &self.base,
+        }
     }
-}
 
-#[inline(always)]
-fn prefetch_bytes(blob: &Blob, span: Span, length: usize) {
-    let records = blob.records();
-    let start = span.offset as usize;
-    let end = start.saturating_add(length).min(records.len());
-    let mut line = start & !63;
-    while line < end {
-        prefetch(records, line);
-        line += 64;
+    /// The record at a span.
+    #[inline(always)]
+    pub fn record(&self, span: Span) -> Result<Record<'a>> {
+        self.of(span.layer()).record(span.bare())
+    }
+
+    /// Asks for what leads from an ordinal to its record.
+    #[inline(always)]
+    pub fn prefetch(&self, ordinal: u32) {
+        self.base.prefetch(ordinal);
+        if let Some((_, changes)) = &self.over {
+            changes.prefetch(ordinal);
+        }
+    }
+
+    /// Where the record of an ordinal lies: a span that is [`Span::gone`] where it is deleted, missing where there never was one.
+    #[inline(always)]
+    pub fn locate(&self, ordinal: u32) -> Span {
+        match &self.over {
+            Some((overlay, changes)) => self.locate_over(overlay, changes, ordinal),
+            None => self.base.span(ordinal),
+        }
+    }
+
+    #[inline(always)]
+    fn locate_over(&self, overlay: &View<'_>, changes: &Changes<'_>, ordinal: u32) -> Span {
+        if ordinal < self.slots && !changes.has(ordinal) {
+            return self.base.span(ordinal);
+        }
+        let known = ordinal < self.slots;
+        let place = if known { changes.place(ordinal) } else { changes.inserted(ordinal - self.slots) };
+        match place {
+            DELETED if known => Span { offset: GONE, length: 0, ordinal },
+            DELETED => Span::MISSING,
+            place => overlay.span(place).overlaid(),
+        }
+    }
+
+    /// Asks for what leads from a slot of the overlay to its record.
+    #[inline(always)]
+    pub fn prefetch_over(&self, place: u32) {
+        if let (Some((overlay, _)), true) = (&self.over, place != DELETED) {
+            overlay.prefetch(place);
+        }
+    }
+
+    /// Where the record in a slot of the overlay lies; missing where that is [`DELETED`].
+    #[inline(always)]
+    pub fn span_over(&self, place: u32) -> Span {
+        match &self.over {
+            Some((overlay, _)) if place != DELETED => overlay.span(place).overlaid(),
+            _ => Span::MISSING,
+        }
+    }
+
+    /// Asks for the key of a record, or for its first lines.
+    #[inline(always)]
+    pub fn ask(&self, span: Span, whole: bool) {
+        if !span.is_missing() {
+            let view = self.of(span.layer());
+            if whole { view.prefetch_record(span.bare()) } else { view.prefetch_key(span.bare()) }
+        }
     }
 }

@@ -5,13 +5,13 @@
 
 use std::ops::Range;
 
-use crate::blob::Blob;
+use crate::blob::{Blob, View};
 use crate::changes::Changes;
 use crate::directory::KeySpec;
 use crate::error::Result;
 use crate::hash::{hash, mix, start};
-use crate::layers::{Layers, prefetch_key, prefetch_span};
-use crate::locator::{Span, line_of};
+use crate::layers::{Layers, Views};
+use crate::locator::Span;
 use crate::prefetch::prefetch;
 
 /// Keys that go through the passes together: their lines fit a core's first cache.
@@ -131,29 +131,31 @@ pub fn find<K: Probe>(layers: &Layers, keys: &[Option<K>], whole: bool, spans: &
     match layers.over() {
         None => find_in(&layers.base, keys, whole, spans),
         Some((overlay, changes)) => {
-            keys.chunks(BATCH).try_for_each(|batch| find_over(layers, overlay, changes, batch, whole, spans))
+            let views = layers.views();
+            keys.chunks(BATCH).try_for_each(|batch| find_over(&views, overlay, changes, batch, whole, spans))
         }
     }
 }
 
 /// The same in one blob that has an index.
 pub fn find_in<K: Probe>(blob: &Blob, keys: &[Option<K>], whole: bool, spans: &mut Vec<Span>) -> Result<()> {
+    let view = blob.view();
     keys.chunks(BATCH).try_for_each(|batch| {
         let first = spans.len();
-        let slots = slots(blob, batch, |_| {});
-        for (slot, key) in slots.iter().zip(batch) {
-            let span = if key.is_some() { blob.span(*slot) } else { Span::MISSING };
+        let slots = slots(&view, batch, |_| {});
+        spans.extend(slots.iter().zip(batch).map(|(slot, key)| {
+            let span = if key.is_some() { view.span(*slot) } else { Span::MISSING };
             match (span.is_missing(), whole) {
                 (true, _) => {}
-                (_, true) => prefetch_span(blob, span),
-                (_, false) => prefetch_key(blob, span),
+                (_, true) => view.prefetch_record(span),
+                (_, false) => view.prefetch_key(span),
             }
-            spans.push(span);
-        }
+            span
+        }));
         for (span, key) in spans[first..].iter_mut().zip(batch) {
             if let Some(key) = key
                 && !span.is_missing()
-                && !key.matches(blob.record(*span)?.key()?)
+                && !key.matches(view.record(*span)?.key()?)
             {
                 *span = Span::MISSING;
             }
@@ -164,9 +166,9 @@ pub fn find_in<K: Probe>(blob: &Blob, keys: &[Option<K>], whole: bool, spans: &m
 
 /// The slots that keys lead to in a blob, the lines of its locator asked for; `each` is told every slot. What `None` leads to means nothing.
 #[inline(always)]
-fn slots<K: Probe>(blob: &Blob, keys: &[Option<K>], mut each: impl FnMut(u32)) -> [u32; BATCH] {
-    let directory = blob.directory();
-    let (shape, pilots, locator) = (directory.index, blob.pilots(), blob.locator());
+fn slots<K: Probe>(view: &View<'_>, keys: &[Option<K>], mut each: impl FnMut(u32)) -> [u32; BATCH] {
+    let directory = view.blob.directory();
+    let (shape, pilots) = (directory.index, view.blob.pilots());
     let begin = start(shape.seed, directory.key.width);
     let mut hashes = [0u64; BATCH];
     let mut slots = [0u32; BATCH];
@@ -180,7 +182,7 @@ fn slots<K: Probe>(blob: &Blob, keys: &[Option<K>], mut each: impl FnMut(u32)) -
         if key.is_some() {
             let pilot = pilots.get(shape.bucket(*hash) as usize).copied().unwrap_or(0);
             *slot = shape.slot(*hash, pilot);
-            prefetch(locator, line_of(*slot, directory.locator.width).0);
+            view.prefetch(*slot);
             each(*slot);
         }
     }
@@ -189,7 +191,7 @@ fn slots<K: Probe>(blob: &Blob, keys: &[Option<K>], mut each: impl FnMut(u32)) -
 
 /// One batch where there is an overlay: the bit of a key's slot tells in which layer its record is. What neither has may have been inserted.
 fn find_over<K: Probe>(
-    layers: &Layers,
+    views: &Views<'_>,
     overlay: &Blob,
     changes: Changes<'_>,
     keys: &[Option<K>],
@@ -197,22 +199,40 @@ fn find_over<K: Probe>(
     spans: &mut Vec<Span>,
 ) -> Result<()> {
     let first = spans.len();
-    let slots = slots(&layers.base, keys, |slot| changes.prefetch(slot));
-    for (slot, key) in slots.iter().zip(keys) {
-        let span = if key.is_some() { layers.locate(*slot) } else { Span::MISSING };
-        if whole {
-            layers.prefetch_record(span)
-        } else {
-            layers.prefetch_key(span)
+    let slots = slots(&views.base, keys, |slot| changes.prefetch(slot));
+    // The few that are changed: which keys, and what leads to their records next, in passes of their own.
+    let mut changed = [(0u8, 0u32); BATCH];
+    let mut count = 0;
+    spans.extend(slots.iter().zip(keys).enumerate().map(|(i, (slot, key))| {
+        let mut span = Span::MISSING;
+        if key.is_some() {
+            if changes.has(*slot) {
+                changed[count] = (i as u8, changes.rank(*slot));
+                changes.prefetch_place(changed[count].1);
+                count += 1;
+            } else {
+                span = views.base.span(*slot);
+                views.ask(span, whole);
+            }
         }
-        spans.push(span);
+        span
+    }));
+    let changed = &mut changed[..count];
+    for (_, next) in changed.iter_mut() {
+        *next = changes.place_of(*next);
+        views.prefetch_over(*next);
+    }
+    for (i, place) in changed {
+        let span = views.span_over(*place);
+        views.ask(span, whole);
+        spans[first + usize::from(*i)] = span;
     }
     let mut absent = [None; BATCH];
     let mut places = [0u8; BATCH];
     let mut count = 0;
     for (i, (span, key)) in spans[first..].iter_mut().zip(keys).enumerate() {
         if let Some(key) = key
-            && (span.is_missing() || !key.matches(layers.record(*span)?.key()?))
+            && (span.is_missing() || !key.matches(views.record(*span)?.key()?))
         {
             *span = Span::MISSING;
             (absent[count], places[count]) = (Some(*key), i as u8);

@@ -181,7 +181,7 @@ impl Proof<'_> {
                     keys.push(Some(layers.record(*span)?.key()?));
                 }
                 keys.find(layers, 0..keys.len(), false, &mut found)?;
-                let located = batch.iter().map(|span| layers.locate(ledger.ordinals[span.ordinal as usize]));
+                let located = batch.iter().map(|span| layers.views().locate(ledger.ordinals[span.ordinal as usize]));
                 if found != batch || !located.eq(batch.iter().copied()) {
                     return lost();
                 }
@@ -199,7 +199,7 @@ impl Proof<'_> {
             sound &= found.iter().all(Span::is_missing);
         }
         let deleted = ledger.inserted.iter().enumerate().filter(|(_, slot)| **slot == DELETED);
-        sound &= deleted.map(|(i, _)| layers.locate(layers.slots() + i as u32)).all(|span| span.is_missing());
+        sound &= deleted.map(|(i, _)| layers.views().locate(layers.slots() + i as u32)).all(|span| span.is_missing());
         if sound { Ok(()) } else { lost().map(|_| ()) }
     }
 }

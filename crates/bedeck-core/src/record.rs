@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::blob::Blob;
-use crate::directory::{Bits, Field, Item, Var};
+use crate::directory::{Field, Item, Var};
 use crate::error::Result;
 use crate::time::DAYS;
 use crate::types::Scalar;
@@ -46,6 +46,63 @@ pub struct List<'a> {
     bytes: &'a [u8],
 }
 
+/// The place of a number in the packed bits, resolved: where the eight bytes are that have it, and which of their bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed {
+    at: usize,
+    shift: u8,
+    mask: u64,
+}
+
+impl Packed {
+    /// The number of so many bits at a place that [`crate::directory::Directory::check`] found to lie in the fixed part.
+    #[inline(always)]
+    pub const fn new(offset: u32, bits: u8) -> Self {
+        let mask = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
+        Self { at: offset as usize / 8, shift: (offset % 8) as u8, mask }
+    }
+
+    #[inline(always)]
+    fn of(&self, bytes: &[u8]) -> u64 {
+        let word = bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>).map_or(0, |word| u64::from_le_bytes(*word));
+        word >> self.shift & self.mask
+    }
+}
+
+/// How many bytes a var value takes, resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    length: Packed,
+    unit: u64,
+    /// The length that means a pointer.
+    pointer: u64,
+}
+
+/// Bytes of a pointer into the heap.
+const POINTER: u64 = 12;
+
+impl Extent {
+    /// The extent of a var value.
+    pub const fn new(var: &Var) -> Self {
+        let pointer = if var.long { (1 << var.bits) - 1 } else { u64::MAX };
+        Self { length: Packed::new(var.offset, var.bits), unit: var.unit as u64, pointer }
+    }
+
+    /// Bytes it takes in the record, and whether they are a pointer.
+    #[inline(always)]
+    fn of(&self, bytes: &[u8]) -> (u64, bool) {
+        let length = self.length.of(bytes);
+        if length == self.pointer { (POINTER, true) } else { (length * self.unit, false) }
+    }
+}
+
+/// Var values of which [`Record::walk`] tells the places.
+pub const WALK: usize = 16;
+
+/// Where the first var values of a record start, each where the one before ends.
+#[derive(Debug, Default)]
+pub struct Starts([u64; WALK + 1]);
+
 /// One record of a blob.
 #[derive(Debug)]
 pub struct Record<'a> {
@@ -64,13 +121,9 @@ impl<'a> Record<'a> {
         Self { blob, bytes, length, at: Cell::new((0, blob.directory().record.fixed)) }
     }
 
-    /// The number at a place that [`crate::directory::Directory::check`] found to lie in the fixed part.
     #[inline(always)]
     fn number(&self, offset: u32, bits: u8) -> u64 {
-        let at = offset as usize / 8;
-        let word = self.bytes[at..].first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
-        let word = word >> (offset % 8);
-        if bits == 64 { word } else { word & ((1 << bits) - 1) }
+        Packed::new(offset, bits).of(self.bytes)
     }
 
     /// The stored key.
@@ -82,11 +135,41 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The number at `bits`, its base added, unless the bit that tells a null is set.
+    /// The number in the packed bits.
     #[inline(always)]
-    pub fn number_unless(&self, null_bit: Option<u32>, bits: &Bits) -> Option<u64> {
-        let null = null_bit.is_some_and(|bit| self.number(bit, 1) == 1);
-        (!null).then(|| bits.base.0.wrapping_add(self.number(bits.offset, bits.bits)))
+    pub fn packed(&self, place: &Packed) -> u64 {
+        place.of(self.bytes)
+    }
+
+    /// Tells where the var values start whose extents these are, the first ones of the record, at most [`WALK`].
+    #[inline(always)]
+    pub fn walk(&self, extents: &[Extent], Starts(starts): &mut Starts) {
+        let mut at = u64::from(self.blob.directory().record.fixed);
+        starts[0] = at;
+        for (start, extent) in starts[1..].iter_mut().zip(extents) {
+            at += extent.of(self.bytes).0;
+            *start = at;
+        }
+    }
+
+    /// Var value `order`, one of those walked over, as the bytes from its first on, and its length: what follows may be read, and means nothing.
+    #[inline(always)]
+    pub fn walked(&self, starts: &Starts, extents: &[Extent], order: usize) -> Result<(&'a [u8], usize)> {
+        let (Some(start), Some(end)) = (starts.0.get(order), starts.0.get(order + 1)) else { return Ok((&[], 0)) };
+        if *end > u64::from(self.length) {
+            return Err(self.cut_short());
+        }
+        let length = (end - start) as usize;
+        if length == POINTER as usize && extents.get(order).is_some_and(|extent| extent.of(self.bytes).1) {
+            let bytes = in_heap(self.blob, &self.bytes[*start as usize..*end as usize])?;
+            return Ok((bytes, bytes.len()));
+        }
+        Ok((&self.bytes[*start as usize..], length))
+    }
+
+    #[cold]
+    fn cut_short(&self) -> crate::error::Error {
+        self.blob.damaged("records", "a value reaches past its record")
     }
 
     /// Whether the field has no value.
@@ -117,7 +200,7 @@ impl<'a> Record<'a> {
         let (length, pointed) = self.extent(var);
         let end = at.saturating_add(length);
         if end > self.length {
-            return Err(self.blob.damaged("records", "a value reaches past its record"));
+            return Err(self.cut_short());
         }
         if pointed {
             let bytes = in_heap(self.blob, &self.bytes[at as usize..end as usize])?;
@@ -126,9 +209,9 @@ impl<'a> Record<'a> {
         Ok((&self.bytes[at as usize..], length as usize))
     }
 
-    /// The text of a field of type string or categorical that is not null, as [`Value::Text`] has it, with what may be read behind it.
+    /// The bytes of a field as [`field_bytes`](Self::field_bytes) has them, with what may be read behind them, and their length.
     #[inline(always)]
-    pub fn text_tail(&self, field: &Field) -> Result<(&'a [u8], usize)> {
+    fn field_tail(&self, field: &Field) -> Result<(&'a [u8], usize)> {
         match &field.var {
             Some(var) => self.var_tail(var),
             None => self.field_bytes(field).map(|bytes| (bytes, bytes.len())),
@@ -188,20 +271,24 @@ impl<'a> Record<'a> {
     }
 
     /// Tells `each` the codes of a reference field in order, `None` for a null item. Returns false where the field itself is null.
-    #[inline]
+    #[inline(always)]
     pub fn codes(&self, field: &Field, mut each: impl FnMut(Option<u64>)) -> Result<bool> {
         if self.is_null(field) {
             return Ok(false);
         }
         match (&field.item, &field.bits) {
             (Some(item), _) if !item.nulls => {
-                // As below, but without divisions by a width that the compiler does not know.
-                let mut rest = self.field_bytes(field)?;
-                while let Some((code, after)) = rest.split_at_checked(usize::from(item.width)) {
-                    each(Some(item.base.0.wrapping_add(little(code))));
-                    rest = after;
+                // As below, but without divisions by a width that the compiler does not know, and a word at a time.
+                let (tail, length) = self.field_tail(field)?;
+                let (width, first) = (usize::from(item.width), Packed::new(0, 8 * item.width));
+                let mut at = 0;
+                while at + width <= length {
+                    let rest = &tail[at..];
+                    let code = if rest.len() >= 8 { first.of(rest) } else { little(&rest[..width]) };
+                    each(Some(item.base.0.wrapping_add(code)));
+                    at += width;
                 }
-                if !rest.is_empty() {
+                if at != length {
                     return Err(self.blob.damaged("records", "a list is cut short"));
                 }
             }

@@ -5,6 +5,7 @@ use crate::directory::{Bits, Field, Target};
 use crate::error::{Error, Result};
 use crate::layers::Layer;
 use crate::locator::Span;
+use crate::record::{Extent, Packed, WALK};
 use crate::sink::Piece;
 use crate::text::escape;
 use crate::types::{FieldType, Scalar};
@@ -45,40 +46,58 @@ pub enum Source {
     Through(usize),
 }
 
-/// What a value looks like in JSON, where that can be told once for all records: short ways for the most frequent cases.
+/// What a value of a record looks like in JSON, where that can be told once for all records: short ways for the most frequent cases, with all
+/// places resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Text, or null.
-    Text,
+    Text {
+        /// Its place among the record's var values.
+        order: usize,
+        /// The bit that tells a null.
+        null: Option<Packed>,
+    },
     /// An integer in the packed bits, or null.
     Number {
         /// Where it is.
-        bits: Bits,
+        place: Packed,
+        /// What is added to it.
+        base: u64,
         /// Whether it is signed.
         signed: bool,
         /// The bit that tells a null.
-        null_bit: Option<u32>,
+        null: Option<Packed>,
     },
     /// True, false or null.
     Bool {
         /// Where it is.
-        bits: Bits,
+        place: Packed,
+        /// What is added to it.
+        base: u64,
         /// The bit that tells a null.
-        null_bit: Option<u32>,
+        null: Option<Packed>,
     },
-    /// Any other value.
+    /// Any other value, or none of the record itself.
     Other,
 }
 
 impl Form {
     fn of(field: &Field) -> Self {
-        match (&field.field_type, field.bits) {
-            (FieldType { list: false, scalar: Scalar::String | Scalar::Categorical }, _) => Self::Text,
-            (FieldType { list: false, scalar: scalar @ (Scalar::Int(_) | Scalar::UInt(_)) }, Some(bits)) => {
-                Self::Number { bits, signed: scalar.is_signed(), null_bit: field.null_bit }
+        let null = field.null_bit.map(|bit| Packed::new(bit, 1));
+        let place = |bits: Bits| (Packed::new(bits.offset, bits.bits), bits.base.0);
+        match (&field.field_type, field.bits, field.var) {
+            (FieldType { list: true, .. }, ..) => Self::Other,
+            (FieldType { scalar: Scalar::String | Scalar::Categorical, .. }, _, Some(var)) => {
+                let order = var.order as usize;
+                if order < WALK { Self::Text { order, null } } else { Self::Other }
             }
-            (FieldType { list: false, scalar: Scalar::Bool }, Some(bits)) => {
-                Self::Bool { bits, null_bit: field.null_bit }
+            (FieldType { scalar: scalar @ (Scalar::Int(_) | Scalar::UInt(_)), .. }, Some(bits), _) => {
+                let (place, base) = place(bits);
+                Self::Number { place, base, signed: scalar.is_signed(), null }
+            }
+            (FieldType { scalar: Scalar::Bool, .. }, Some(bits), _) => {
+                let (place, base) = place(bits);
+                Self::Bool { place, base, null }
             }
             _ => Self::Other,
         }
@@ -129,6 +148,8 @@ pub struct Node {
     pub outputs: Vec<Output>,
     /// How these are read, by [`Layer`].
     pub steps: [Vec<Step>; 2],
+    /// The first var values of a record, up to the last that a step of [`Form::Text`] is of, by [`Layer`].
+    pub walks: [Vec<Extent>; 2],
     /// The groups that are read.
     pub groups: Vec<usize>,
     /// The references to follow.
@@ -176,7 +197,8 @@ impl Node {
 
     /// The records themselves, and nothing of them.
     pub fn bare(type_place: usize) -> Self {
-        Self { type_place, outputs: Vec::new(), steps: Default::default(), groups: Vec::new(), children: Vec::new() }
+        let (steps, walks) = Default::default();
+        Self { type_place, outputs: Vec::new(), steps, walks, groups: Vec::new(), children: Vec::new() }
     }
 
     fn add_fields(&mut self, version: &Version) -> Result<()> {
@@ -249,6 +271,14 @@ impl Node {
             let outputs = self.outputs.iter().enumerate();
             outputs.map(|(i, output)| Step::new(of_type, layer, i, output)).collect()
         });
+        self.walks = [Layer::Base, Layer::Overlay].map(|layer| {
+            let orders = self.steps[layer as usize].iter().filter_map(|step| match step.form {
+                Form::Text { order, .. } => Some(order + 1),
+                _ => None,
+            });
+            let vars = of_type.layers.blob(layer).vars().iter();
+            vars.take(orders.max().unwrap_or(0)).map(Extent::new).collect()
+        });
         let of_steps = self.steps[0].iter().filter_map(|step| match step.source {
             Source::Aside(group, _) => Some(group),
             _ => None,
@@ -291,7 +321,6 @@ impl Step {
         };
         let form = match source {
             Source::Field(at) => Form::of(&of_type.layers.blob(layer).columns()[at]),
-            Source::Aside(group, at) => Form::of(&of_type.layers.groups[group].columns()[at]),
             _ => Form::Other,
         };
         Self { json: piece, json_text: Piece::new(&json), source, form }

@@ -25,6 +25,9 @@ use crate::rows::{GROUPS, Row, Rows, Scatter};
 use crate::spec::OnDuplicate;
 use crate::version::Version;
 
+/// Rows of one key: where the one that is kept lies, its source and row, and some of those of all.
+type Rivals = (u64, (u32, u64), Vec<(u32, u64)>);
+
 /// Rows, of all or of the first groups, by which it is decided which numbers go to a new group.
 const SAMPLE: u64 = 1 << 20;
 
@@ -285,7 +288,7 @@ impl<'a> Sieve<'a> {
             return offsets;
         }
         let on_duplicate = input.spec.on_duplicate;
-        let mut found: FxHashMap<Vec<u8>, (u64, (u32, u64), Vec<(u32, u64)>)> = FxHashMap::default();
+        let mut found: FxHashMap<Vec<u8>, Rivals> = FxHashMap::default();
         for (at, _) in offsets.iter().zip(&hashes).filter(|(_, hash)| equal.contains(hash)) {
             let row = self.row(*at);
             let (mut stored, place) = (Vec::new(), (row.origin, row.row));

@@ -135,25 +135,33 @@ impl Sink {
     }
 }
 
-/// A piece that is appended again and again, with room behind it for [`Sink::put`].
-#[derive(Debug, Clone, Default)]
+/// A piece that is appended again and again.
+#[derive(Debug, Clone)]
 pub struct Piece {
-    padded: Vec<u8>,
+    start: [u8; STRIDE],
     length: usize,
+    /// All of it, where it is longer.
+    long: Box<[u8]>,
 }
 
 impl Piece {
     /// A piece of these bytes.
     pub fn new(bytes: &[u8]) -> Self {
-        let mut padded = bytes.to_vec();
-        padded.resize(bytes.len() + STRIDE, 0);
-        Self { padded, length: bytes.len() }
+        let mut start = [0; STRIDE];
+        let long = match start.get_mut(..bytes.len()) {
+            Some(start) => {
+                start.copy_from_slice(bytes);
+                Box::default()
+            }
+            None => bytes.into(),
+        };
+        Self { start, length: bytes.len(), long }
     }
 
     /// Appends it.
     #[inline(always)]
     pub fn put<'a>(&self, room: Room<'a>) -> Written<'a> {
-        room.put(&self.padded, self.length)
+        if self.length <= STRIDE { room.put(&self.start, self.length) } else { room.bytes(&self.long) }
     }
 }
 
