@@ -215,12 +215,12 @@ class Producer:
 
     def _lenient(self, allow: Mapping[str, str]) -> Schema:
         """The schema, where keys that come twice are left to the validator to judge."""
-        types = {}
-        for name, type_ in self._schema.types.items():
-            judged = type_.on_duplicate == "error" and (
+        types = dict(self._schema.types)
+        for name, type_ in types.items():
+            if type_.on_duplicate == "error" and (
                 DUPLICATES in allow or self._validators.limits(name).share(DUPLICATES)
-            )
-            types[name] = replace(type_, on_duplicate="last") if judged else type_
+            ):
+                types[name] = replace(type_, on_duplicate="last")
         return replace(self._schema, types=types)
 
     def _refused(self, findings: Sequence[Finding], ground: Ground) -> RefusedError:
