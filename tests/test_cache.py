@@ -1,8 +1,11 @@
 """Stores that are elsewhere come through a cache on this host: whole or not at all, once for all processes."""
 
+# ruff: noqa: S301 - what is unpickled here was pickled here
+
+import pickle
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import bedeck
+import servers
 from away import LARGE, Away, asked, flip, gone, large_rows, sound
-from bedeck.errors import DamagedError, StoreError
-from bedeck.store import LocalStore
+from bedeck.errors import DamagedError, NotFoundError, StoreError
+from bedeck.store import LocalStore, Store
 from stores import SMALL, answers, contents, small_rows
 
 PATIENCE = 60  # seconds until a test that waits for something gives up
@@ -381,3 +385,34 @@ def test_how_many_are_kept_can_be_said(away: Away, path: Path, keep: int) -> Non
         folder = bedeck.open(away.store(), keep=keep).path
     here = set(contents(folder / "blobs"))
     assert here == set().union(*(blobs_of(path, version) for version in range(6 - keep, 6)))
+
+
+# Over the network
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[servers.Place]:
+    with servers.s3() as place:
+        yield place
+
+
+def test_a_store_in_s3_is_followed(s3: servers.Place, tmp_path: Path) -> None:
+    store = Store.at(f"{s3.url}/followed", **s3.options)
+    rows = [large_rows(tag) for tag in ("old", "new")]
+    with pytest.raises(NotFoundError, match="nothing is announced"):
+        bedeck.open(store, cache=tmp_path / "cache")
+    bedeck.build(LARGE, store, rows[0])
+    with closing(bedeck.open(store, cache=tmp_path / "cache", follow=True, poll=OFTEN)) as catalogue:
+        refreshed = threading.Event()
+        catalogue.listen(lambda _: refreshed.set())
+        keys = range(0, 13_000, 997)
+        assert [row["noise"] for row in catalogue["t"].decorate(keys)] == [rows[0]["t"][key]["noise"] for key in keys]
+        bedeck.build(LARGE, store, rows[1])
+        assert refreshed.wait(PATIENCE)
+        assert [row["noise"] for row in catalogue["t"].decorate(keys)] == [rows[1]["t"][key]["noise"] for key in keys]
+        status = catalogue.status()
+        assert (status.version, status.announced, status.reachable, status.failures) == (2, 2, True, 0)
+        assert status.downloaded > 25 * MIB
+        again = pickle.loads(pickle.dumps(catalogue))
+        again.close()
+        assert (again.version, again.status().downloaded, again.path) == (2, 0, catalogue.path)
