@@ -217,8 +217,8 @@ class Catalogue:
         return _reopen, self._opened
 
     def enlist(self, selection: "Selection") -> None:
-        """Take only versions that can answer ``selection``, as long as it lives."""
-        self._refresher.enlist(selection)
+        """Compile ``selection``; from now on take only versions that can answer it, as long as it lives."""
+        self._refresher.enlist(selection, self)
 
 
 class View:
@@ -251,7 +251,8 @@ class View:
         return _review, (self.state.files.folder, self.state.version)
 
     def enlist(self, selection: "Selection") -> None:
-        """Nothing: it stays with its version."""
+        """Compile ``selection``, which stays with the version."""
+        self.state.compiled(selection.name, selection.fields)
 
 
 class Records(Mapping[Any, Record]):
@@ -389,7 +390,6 @@ class Selection:
         self._holder = holder
         self.name = name
         self.fields = fields
-        self._compiled()
         holder.enlist(self)
 
     def decorate(self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None) -> list[Any]:
