@@ -314,7 +314,7 @@ def test_too_much_starts_anew_all_that_references_connect():
         result = versions.over(new, report=lambda *at: stages.append(at))
         assert {of["kind"] for of in result.values()} == {"anew"}
         assert {of["reason"] for of in result.values()} == {
-            'type "track": 300 records are replaced, inserted or deleted over a base of 1000, more than 20 % of these'
+            'type "track": 300 records are replaced, inserted or deleted over a base of 1000, and 200 may be'
         }
         assert [(name, of > 0) for name, stage, _, of in stages if stage == "compact"] == [
             ("artist", True),
@@ -323,6 +323,17 @@ def test_too_much_starts_anew_all_that_references_connect():
         assert result["track"]["changes"]["fields"] == {"title": 300, "popularity": 0, "artist_ids": 0}
         assert result["artist"]["epoch"] == result["track"]["epoch"]
         check(versions, new, {})
+
+
+def test_a_small_type_may_change_in_full_where_it_is_connected_with_a_large_one():
+    with chain() as versions:
+        versions.base(music(MANY))
+        new = music(MANY, {f"a{i}": f"renamed {i}" for i in range(10)})
+        assert versions.over(new, compact_share=1.0)["artist"]["kind"] == "over"
+        check(versions, new, {"artist": ["a15"]})
+        assert versions.over(music(MANY), compact_share=0.1)["artist"]["kind"] == "over"
+        new = music({}, {f"a{i}": f"renamed {i}" for i in range(10)})
+        assert versions.over(new, compact_share=0.1)["artist"]["kind"] == "anew"
 
 
 def test_an_update_that_takes_new_bases_says_so_and_writes_nothing():
