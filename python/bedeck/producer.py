@@ -116,7 +116,7 @@ class Producer:
         """
         given = chosen(self._schema, sources, self._place)
         once = [name for name, source in given.items() if is_read_once(source)]
-        return self._run(lambda _, schema: full(schema, given), once, annotations, allow, dry_run=dry_run)
+        return self._run(lambda _, schema: full(schema, given, self._schema), once, annotations, allow, dry_run=dry_run)
 
     def update(
         self,
