@@ -49,6 +49,10 @@ def read_manifest(objects: Objects, ref: Ref) -> dict[str, Any]:
     match manifest:
         case {"format": int(found)} if found > FORMAT:
             raise FormatError(f"{what} of {objects.place} is in format {found}: upgrade bedeck to read it")
+        case {"format": 0}:
+            raise FormatError(
+                f"{what} of {objects.place} is in format 0, which was not to stay: build into a new store"
+            )
         case {"format": int(found), "version": ref.version, "types": dict()} if found == FORMAT:
             return manifest
         case {"format": int()}:

@@ -61,6 +61,7 @@ class Refresher:
         self._listeners: list[Callable[[Event], object]] = []
         self._selections: list[weakref.ref[Chosen]] = []
         self._many = LEAST_MANY
+        self._here = 0
         self.unlock()
         _refreshers.add(self)
 
@@ -85,10 +86,15 @@ class Refresher:
 
         What failed before is tried again at once, or, if not ``again``, after some time. Raises what it fails for.
         """
-        if self._fixed:
+        here = threading.get_ident()
+        if self._fixed or self._here == here:  # in a signal handler, which came upon a refresh
             return False
         with self._refreshing:
-            event, error = self._refresh(catalogue, again=again)
+            self._here = here
+            try:
+                event, error = self._refresh(catalogue, again=again)
+            finally:
+                self._here = 0
         if event is not None:
             self._tell(event)
         if error is not None:
@@ -119,7 +125,8 @@ class Refresher:
     def unlock(self) -> None:
         """Have locks that nobody holds: of the threads that held them, none is in a forked child."""
         self._refreshing = threading.Lock()
-        self._moving = threading.Lock()
+        self._here = 0
+        self._moving = threading.RLock()
 
     def _begin(self, version: int | None, *, forgiving: bool) -> State:
         entry: Entry | None = None

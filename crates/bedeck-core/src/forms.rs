@@ -128,3 +128,40 @@ impl Sum {
         self.nulls.iter_mut().zip(&other.nulls).for_each(|(mine, theirs)| *mine += theirs);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(fields: [&[u8]; 3]) -> Form {
+        let mut form = Form { bytes: b"key".to_vec(), ends: vec![3] };
+        for field in fields {
+            form.bytes.extend_from_slice(field);
+            form.ends.push(form.bytes.len());
+        }
+        form
+    }
+
+    #[test]
+    fn fields_are_told_apart_one_by_one() {
+        let (one, other) = (form([b"\x01a", b"", b"\x03c"]), form([b"\x01ab", b"", b""]));
+        assert_eq!(one.differing(&other).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(one.differing(&one).count(), 0);
+        assert_eq!((one.field(1), one.field(2)), (&b""[..], &b"\x03c"[..]));
+        assert_eq!((one.nulls().collect::<Vec<_>>(), other.nulls().collect::<Vec<_>>()), (vec![1], vec![1, 2]));
+    }
+
+    #[test]
+    fn sums_do_not_depend_on_the_order() {
+        let forms = [form([b"\x01a", b"", b""]), form([b"", b"", b""]), form([b"\x01a", b"\x02b", b"\x03c"])];
+        let sum = |order: [usize; 3]| {
+            let mut sum = Sum::default();
+            order.iter().for_each(|i| sum.add(&forms[*i], forms[*i].digest()));
+            sum
+        };
+        let mut merged = Sum::default();
+        merged.merge(&sum([2, 0, 1]));
+        assert_eq!((merged.records, merged.nulls.as_slice()), (3, &[1, 2, 2][..]));
+        assert_eq!(merged, sum([0, 1, 2]));
+    }
+}
