@@ -139,6 +139,7 @@ def test_each_lets_pass_what_is_allowed_for_a_reason_which_the_log_keeps(store: 
     assert head is not None
     assert head.details["overrides"] == expected
     assert head.details["allowed"] == [str(finding) for finding in cycle.allowed]
+    assert store.manifest(head.announced)["schema"] == SCHEMA.to_mapping()
 
 
 def test_one_report_has_what_all_of_them_found(store: LocalStore):
