@@ -135,6 +135,54 @@ def test_where_there_is_no_place_for_a_cache_it_is_told(away: Away, tmp_path: Pa
         bedeck.open(away.store(), cache=tmp_path / "file")
 
 
+# Layers
+
+
+@pytest.fixture
+def layered(tmp_path: Path) -> Path:
+    """A store whose second version is an overlay of a few records over the first, served for now."""
+    producer = bedeck.Producer(tmp_path / "layered", LARGE)
+    rows = large_rows("old")
+    producer.cycle(rows)
+    rows["t"][:20] = large_rows("new", 20)["t"]
+    producer.cycle(rows)
+    LocalStore(tmp_path / "layered").pin(1, "the other is for later")
+    return tmp_path / "layered"
+
+
+def test_of_a_version_over_the_same_base_only_what_is_new_comes_and_is_mapped(layered: Path) -> None:
+    away = Away(layered)
+    catalogue = bedeck.open(away.store())
+    catalogue.warm()
+    base, before = blobs_of(layered, 1), catalogue.status().downloaded
+    view = catalogue.view()
+    LocalStore(layered).unpin("now")
+    assert catalogue.refresh()
+    (overlay,) = blobs_of(layered, 2) - base
+    size = (layered / "blobs" / overlay).stat().st_size
+    assert size < MIB
+    assert catalogue.status().downloaded - before == size
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if str(catalogue.path) in line]
+    assert sorted(Path(words[5]).name for words in lines) == sorted(base | {overlay})
+    keys = range(40)
+    expected = [large_rows(tag, 40)["t"][key]["noise"] for tag, key in [("new" if k < 20 else "old", k) for k in keys]]
+    assert [row["noise"] for row in catalogue["t"].decorate(keys)] == expected
+    assert [row["noise"] for row in view["t"].decorate(keys)] == [row["noise"] for row in large_rows("old", 40)["t"]]
+    memory = catalogue.memory()
+    assert memory["mapped"] == memory["bytes"]
+
+
+def test_an_overlay_without_its_base_is_told_until_the_base_is_back(layered: Path, tmp_path: Path) -> None:
+    LocalStore(layered).unpin("now")
+    (base,) = (name for name in blobs_of(layered, 1) if name.startswith("t-"))
+    (layered / "blobs" / base).rename(tmp_path / base)
+    with pytest.raises(DamagedError, match=base):
+        bedeck.open(Away(layered).store())
+    (tmp_path / base).rename(layered / "blobs" / base)
+    catalogue = bedeck.open(Away(layered).store())
+    assert catalogue.version == 2
+
+
 # Away
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pytest
 
 import bedeck
-from away import Away
+from away import Away, fork
 from bedeck import Catalogue, Event, Key, Schema, Type, verified
 from bedeck._limit import memory_limit
 from bedeck.errors import NotFoundError, SelectionError
@@ -629,7 +629,7 @@ def test_a_process_that_follows_ends_when_it_is_done(store: Path) -> None:
 
 HANGING = """
 import os, sys, threading, bedeck
-from away import Away
+from away import Away, fork
 away, begun = Away(sys.argv[1]), threading.Event()
 catalogue = bedeck.open(away.store(), cache=sys.argv[2], follow=True, poll=0.001)
 
@@ -667,7 +667,7 @@ def test_a_forked_child_follows_by_itself(store: Path) -> None:
     """As under a server that loads the application and then forks its workers."""
     catalogue = bedeck.open(store, follow=True, poll=OFTEN)
     hearing, telling = os.pipe()
-    child = os.fork()
+    child = fork()
     if not child:
         signal.alarm(PATIENCE)  # a child that hangs is killed, and so told
         code = 1
