@@ -1,11 +1,11 @@
-"""Versions of one catalogue built one over the other, straight through the core, and how such catalogues change from day to day."""
+"""Versions of a catalogue built one over the other, straight through the core, and what changes from day to day."""
 
 import json
 import random
 import re
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -43,7 +43,7 @@ class Chain:
         outcome = self.attempt(catalogue, **told)
         if "types" not in outcome.result:
             return outcome.result["compact"]
-        self._take(catalogue, outcome.result["types"], outcome)
+        self._take(catalogue, outcome.result["types"])
         return {type_["name"]: type_ for type_ in outcome.result["types"]}
 
     def attempt(self, catalogue: Mapping[str, Rows], **told: Any) -> "Attempt":
@@ -54,7 +54,7 @@ class Chain:
         """The kinds of the layers of a type."""
         return [layer["kind"] for layer in self.entries[name]["layers"]]
 
-    def _take(self, catalogue: Mapping[str, Rows], built: list[dict[str, Any]], attempt: Any = None) -> None:
+    def _take(self, catalogue: Mapping[str, Rows], built: list[dict[str, Any]]) -> None:
         entries = {}
         for type_ in built:
             before = self.entries.get(type_["name"], {"layers": []})["layers"]
@@ -96,15 +96,14 @@ def build(  # noqa: PLR0913, PLR0917 - all that a build can be told
     threads: int = 1,
     shuffle: int | None = None,
     target: Mapping[str, Rows] | None = None,
+    report: Callable[[str, str, int, int], object] | None = None,
     **options: Any,
 ) -> Attempt:
     place = Path(mkdtemp(prefix="build-", dir=folder))
     builder = Builder(place, threads, MEMORY)
     for name, rows in catalogue.items():
-        builder.add_type(
-            json.dumps(spec_of(rows) | {key: value for key, value in spec.items() if key != "cold"} | cold(rows, spec))
-        )
-        table = canonical(table_of(rows, target or catalogue), rows)
+        builder.add_type(json.dumps(spec_of(rows) | spec))
+        table = canonical(table_of(rows, target or catalogue))
         if shuffle is not None:
             order = list(range(table.num_rows))
             random.Random(shuffle).shuffle(order)
@@ -116,20 +115,24 @@ def build(  # noqa: PLR0913, PLR0917 - all that a build can be told
     if over is None:
         return Attempt(place, json.loads(builder.finish(None)))
     told = {**options, "digests": dict(digests or {})}
-    return Attempt(place, json.loads(builder.finish_over(over, json.dumps(told), None)))
-
-
-def cold(rows: Rows, spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {"cold": [column.name for column in rows.columns if column.name in spec.get("cold", ())]}
+    return Attempt(place, json.loads(builder.finish_over(over, json.dumps(told), report)))
 
 
 # What the core is told
 
 
+@dataclass(frozen=True)
+class Numbered(Rows):
+    """Rows whose fields have these numbers."""
+
+    numbers: tuple[int, ...] | list[int] = ()
+
+
 def fields_of(rows: Rows) -> list[dict[str, Any]]:
     fields = []
-    for number, column in enumerate(rows.columns):
-        described: dict[str, Any] = {"id": number * 3, "name": column.name, "type": column.type}
+    numbers = rows.numbers if isinstance(rows, Numbered) else range(0, 3 * len(rows.columns), 3)
+    for number, column in zip(numbers, rows.columns, strict=True):
+        described: dict[str, Any] = {"id": number, "name": column.name, "type": column.type}
         if column.target is not None:
             described["reference"] = {"name": column.reference, "type": column.target}
         fields.append(described)
@@ -146,7 +149,7 @@ def spec_of(rows: Rows) -> dict[str, Any]:
     }
 
 
-def canonical(table: pa.Table, rows: Rows) -> pa.Table:
+def canonical(table: pa.Table) -> pa.Table:
     """The table in the Arrow types that the core takes."""
     return pa.table(
         [table[name].cast(large(table[name].type)) for name in table.column_names], names=table.column_names

@@ -6,6 +6,7 @@ from typing import Any
 
 from bedeck._core import blake3
 from bedeck.log import Entry
+from bedeck.manifest import FORMAT
 from bedeck.store import Store
 
 __all__ = ["announce", "blob_names", "make_blob", "make_manifest"]
@@ -24,7 +25,7 @@ def make_manifest(store: Store, on: Entry | None, blobs: Mapping[str, Iterable[d
     version = store.highest(on) + 1
     types = {name: {"layers": [{"version": version, "blob": blob} for blob in of]} for name, of in blobs.items()}
     parent = on.announced.manifest if on else None
-    return {"format": 0, "namespace": "default", "version": version, "parent": parent, "types": types}
+    return {"format": FORMAT, "namespace": "default", "version": version, "parent": parent, "types": types}
 
 
 def announce(store: Store, track: bytes | None = None, details: Mapping[str, Any] | None = None) -> Entry:

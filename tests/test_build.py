@@ -464,7 +464,7 @@ def check(type_: str, arrow: pa.DataType, values: list[Any]) -> Records:
     assert exact(read_table(records.decorate_arrow(ids))) == expected
     assert exact([{"v": record["v"]} for record in map(records.__getitem__, ids)]) == expected
     assert exact(table.decorate(ids)) == expected
-    assert table.digest() == table.directory["digest"].value
+    assert table.digest() == table.described["digest"].value
     return records
 
 

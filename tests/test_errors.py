@@ -11,6 +11,7 @@ TREE = {
     "SourceError": ValueError,
     "DuplicateKeyError": errors.SourceError,
     "DanglingReferenceError": errors.SourceError,
+    "RefusedError": ValueError,
     "MissingKeyError": KeyError,
     "DeadlineError": TimeoutError,
     "StoreError": OSError,

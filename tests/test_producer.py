@@ -1,6 +1,7 @@
 """Cycles of a producer: what is announced, what is not, and what the log tells of it."""
 
 import re
+import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,8 @@ from bedeck import (
     SourceError,
     Type,
 )
-from bedeck.store import LocalStore
+from bedeck._objects.remote import RemoteObjects
+from bedeck.store import LocalStore, Store
 from small import scratch
 from stores import contents
 
@@ -636,11 +638,10 @@ STEPS = st.one_of(
 @settings(max_examples=settings.default.max_examples // 2)
 @given(st.dictionaries(KEYS, VALUES, min_size=1), st.lists(STEPS, max_size=6), st.sampled_from([0.0, 0.2, 1.0]))
 def test_after_any_sequence_of_cycles_the_records_are_what_they_should_be(first: Any, steps: list[Any], share: float):
-    schema = Schema(
-        {"a": Type(Key("id", "int"), fields={"n": "int8", "text": "string"}, validators={"min-records": 0})}
-    )
+    schema = Schema({"a": Type(Key("id", "int"), fields={"n": "int8", "text": "string"})})
+    lax = dict.fromkeys(("min-records", "record-count", "changed-records", "null-share"), False)
     with scratch() as folder:
-        producer = Producer(folder / "store", schema, compact_share=share)
+        producer = Producer(folder / "store", schema, validators=lax, compact_share=share)
         model = dict(first)
         producer.cycle({"a": [{"id": key, **of} for key, of in model.items()]})
         for step in steps:
@@ -668,3 +669,60 @@ def test_after_any_sequence_of_cycles_the_records_are_what_they_should_be(first:
             )
             assert of.fields["n"].changed == sum(model[key]["n"] != before[key]["n"] for key in changed)
             assert of.fields["n"].nulls == sum(each["n"] is None for each in model.values())
+
+
+# Stores elsewhere
+
+
+@pytest.fixture(params=["s3", "azure"])
+def away(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store in a bucket, with caches and work folders in a folder of the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    place = request.getfixturevalue(request.param)
+    return Store(RemoteObjects(f"{place.url}/{secrets.token_hex(8)}/store", **place.options))
+
+
+def test_a_store_elsewhere_is_published_to_like_a_folder(away: Store, tmp_path: Path):
+    producer = Producer(away, SCHEMA)
+    assert producer.cycle(rows()).version == 1
+    assert producer.cycle(rows()).unchanged
+    cycle = producer.update({"track": [{"id": 5, "title": "x"}]}, {"track": [7]})
+    assert (cycle.version, cycle.types["track"].kind) == (2, "over")
+    with pytest.raises(bedeck.RefusedError):
+        producer.cycle(rows(tracks=50))
+    assert producer.compact().version == 3
+    catalogue = bedeck.open(away)
+    assert catalogue["track"].decorate([5, 7, 9], ["title"]) == [{"title": "x"}, None, {"title": "title 9"}]
+    assert [path.name for path in tmp_path.glob("bedeck-work-*/*")] == []
+    (blobs,) = (tmp_path / "cache" / "bedeck" / "producer").glob("*/blobs")
+    assert {path.name for path in blobs.iterdir()} >= set(away.measure(away.manifest(away.resolve())))
+    assert producer.cycle(rows()).version == 4
+    assert len(list(blobs.iterdir())) <= 4  # of this version and, as it was in use, the one before
+
+
+def test_what_a_producer_uploaded_it_does_not_download_and_another_one_does(away: Store, tmp_path: Path):
+    one, other = Producer(away, SCHEMA), Producer(away, SCHEMA, cache=tmp_path / "other", work=tmp_path / "work")
+    one.cycle(rows())
+    one.cycle(rows(tracks=201))
+    assert (tmp_path / "other").exists() is False
+    assert other.cycle(rows(tracks=202)).types["track"].added == 1
+    assert other.cycle(rows(tracks=203)).version == 4
+    (blobs,) = (tmp_path / "other" / "producer").glob("*/blobs")
+    damaged = min(blobs.iterdir())
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    assert other.cycle(rows(tracks=204)).version == 5
+    assert len(bedeck.open(away)["track"]) == 204
+
+
+def test_producers_of_a_store_elsewhere_take_turns(away: Store):
+    one, other = Producer(away, SCHEMA), Producer(away, SCHEMA)
+    one.cycle(rows())
+    others = iter([lambda: other.update({"track": [{"id": 901, "title": "other"}]})])
+
+    def interrupted() -> Rows:
+        next(others, list)()
+        return [{"id": 900, "title": "one"}]
+
+    assert one.update({"track": interrupted}).attempts == 2
+    assert bedeck.open(away)["track"].decorate([900, 901], ["title"]) == [{"title": "one"}, {"title": "other"}]

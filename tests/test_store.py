@@ -19,6 +19,7 @@ import shelves
 from bedeck._core import blake3
 from bedeck.errors import BusyError, DamagedError, FormatError, NotFoundError, StoreError
 from bedeck.log import Entry, Ref
+from bedeck.manifest import FORMAT
 from bedeck.store import LocalStore, Store
 from shelves import make_blob
 
@@ -264,22 +265,23 @@ def test_an_entry_of_an_unknown_kind_is_from_a_newer_bedeck(store: LocalStore) -
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (b'{"format":1}', FormatError),
-        (b'{"format":1,"version":1,"types":{}}', FormatError),
+        (b'{"format":2}', FormatError),
+        (b'{"format":2,"version":1,"types":{}}', FormatError),
+        (b'{"format":0,"version":1,"types":{}}', FormatError),
         (b"", FormatError),
         (b"PAR1", FormatError),
         (b"\xff\xfe", FormatError),
         (b"[" * 100_000, FormatError),
         (b"[]", FormatError),
         (b'{"name":"left-pad","version":1}', FormatError),
-        (b'{"format":0,"version":2,"types":{}}', DamagedError),
-        (b'{"format":0,"version":1,"types":[]}', DamagedError),
-        (b'{"format":0,"version":1}', DamagedError),
+        (b'{"format":1,"version":2,"types":{}}', DamagedError),
+        (b'{"format":1,"version":1,"types":[]}', DamagedError),
+        (b'{"format":1,"version":1}', DamagedError),
         (b'{"format":-1,"version":1,"types":{}}', DamagedError),
     ],
 )
 def test_foreign_newer_and_misshapen_manifests(store: LocalStore, data: bytes, error: type[StoreError]) -> None:
-    with pytest.raises(error, match=r"upgrade bedeck|restore it"):
+    with pytest.raises(error, match=r"upgrade bedeck|restore it|build into a new store"):
         store.manifest(forge_manifest(store, data))
 
 
@@ -300,7 +302,7 @@ def test_foreign_newer_and_misshapen_manifests(store: LocalStore, data: bytes, e
 )
 def test_a_manifest_that_names_no_proper_blob_is_damage(store: LocalStore, type_: object) -> None:
     manifest = store.manifest(
-        forge_manifest(store, json.dumps({"format": 0, "version": 1, "types": {"x": type_}}).encode())
+        forge_manifest(store, json.dumps({"format": FORMAT, "version": 1, "types": {"x": type_}}).encode())
     )
     with pytest.raises(DamagedError, match="for type x"):
         store.blobs(manifest)
@@ -437,7 +439,7 @@ def test_blobs_are_measured_before_they_are_announced(store: LocalStore) -> None
 
 
 def record(monkeypatch: pytest.MonkeyPatch, fail_at: int = 0) -> list[tuple[str, str]]:
-    """Note what is synced, renamed and linked from now on; the fail_at-th sync finds the disk full."""
+    """Note what is synced, renamed and linked from now on; from the fail_at-th sync on the disk is full."""
     steps: list[tuple[str, str]] = []
     names: dict[int, str] = {}
     real_open, real_sync, real_replace, real_link = os.open, os.fsync, os.replace, os.link
@@ -449,7 +451,7 @@ def record(monkeypatch: pytest.MonkeyPatch, fail_at: int = 0) -> list[tuple[str,
 
     def fsync(opened: int) -> None:
         steps.append(("sync", names[opened]))
-        if [step for step, _ in steps].count("sync") == fail_at:
+        if 0 < fail_at <= [step for step, _ in steps].count("sync"):
             raise OSError(errno.ENOSPC, "No space left on device")
         real_sync(opened)
 

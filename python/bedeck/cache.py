@@ -19,7 +19,7 @@ from bedeck.state import Files, described
 from bedeck.store import LocalStore, Store
 from bedeck.turn import Hold, turn
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "default_folder"]
 
 PARTS: Final = ("blobs", "log", "manifests", "tmp")
 
@@ -83,6 +83,12 @@ class Cache:
     def mend(self, ref: Ref, manifest: Mapping[str, Any]) -> Files:
         """Compare what is here with its checksums, chunk by chunk, and download what does not match."""
         return self._fetch(ref, manifest, doubt=True)
+
+    def take(self, blobs: Mapping[str, Path]) -> None:
+        """Put files here, by name, that would have to be downloaded otherwise."""
+        with telling(f"use the cache {self._path}, which cache= can put elsewhere"), self._turn():
+            for name, path in blobs.items():
+                self._local.objects.upload(f"blobs/{name}", path)
 
     def settle(self, entry: Entry) -> None:
         """Put ``entry`` into the log here, and remove what is not needed any more."""

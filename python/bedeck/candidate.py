@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bedeck._core import Builder, Version
-from bedeck.build import Room
+from bedeck.build import Room, cores
 from bedeck.catalogue import View
 from bedeck.cycle import CycleField, CycleType, Dangling
 from bedeck.ground import Ground, Parent
@@ -38,8 +38,10 @@ class Candidate:
         hashed = ground.head.announced.manifest if ground.head else None
         self.manifest: Manifest = assembled(intake, built, ground.version, hashed, before)
         known = _names(before) if before else set()
-        self.types = {of["name"]: _told(of, intake.taken[of["name"]], self.parent, known) for of in built}
         self.blobs = {name: folder / name for name in _names(self.manifest) - known}
+        for of in built:
+            of["changes"] = of.get("changes") or self._compared(of["name"])
+        self.types = {of["name"]: _told(of, intake.taken[of["name"]], known) for of in built}
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -70,6 +72,17 @@ class Candidate:
     def before(self) -> View | None:
         """The records of the version before."""
         return self.parent.view if self.parent else None
+
+    def _compared(self, name: str) -> dict[str, Any]:
+        """How a type differs from the version before, where the builder could not tell: of other keys, all of it."""
+        before = self.parent.types.get(name) if self.parent else None
+        of = self.manifest["types"][name]
+        if self.parent is None or before is None or before["key"] != of["key"]:
+            return {"added": of["records"], "removed": before["records"] if before else 0, "changed": 0, "fields": {}}
+        found = json.loads(self.parent.state.core.diff(self.view.state.core, name, 0, cores(), None))
+        names = {field["id"]: field["name"] for field in of["fields"]}
+        counts = {member: found[member]["count"] for member in ("added", "removed", "changed")}
+        return {**counts, "fields": {names[id_]: sample["count"] for id_, sample in found["fields"]}}
 
     @property
     def details(self) -> dict[str, Any]:
@@ -134,11 +147,10 @@ class Site:
         return types
 
 
-def _told(of: Mapping[str, Any], taken: Taken, parent: Parent | None, known: AbstractSet[str]) -> CycleType:
+def _told(of: Mapping[str, Any], taken: Taken, known: AbstractSet[str]) -> CycleType:
     """What became of a type, as the builder and the intake say; ``known`` are blobs that the version before has."""
-    before = parent.types[of["name"]]["records"] if parent and of["name"] in parent.types else 0
-    changes = of.get("changes") or {"added": of["records"], "removed": before, "changed": 0, "fields": {}}
-    nulls, blobs = of.get("nulls", {}), (layer["blob"] for layer in of["layers"] if "blob" in layer)
+    changes, nulls = of["changes"], of["nulls"]
+    blobs = (layer["blob"] for layer in of["layers"] if "blob" in layer)
     return CycleType(
         kind=of.get("kind", "anew"),
         rows=of["rows"],

@@ -21,7 +21,6 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         # They import click, which only the command line needs.
         from bedeck._cli.differences import diff  # noqa: PLC0415
         from bedeck._cli.output import open_closed  # noqa: PLC0415
-        from bedeck._cli.publishing import publish  # noqa: PLC0415
         from bedeck._cli.verbs import verbs  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name != "click":
@@ -32,5 +31,4 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # text that a terminal cannot show is no reason to fail
     verbs.add_command(diff)
-    verbs.add_command(publish)
     verbs.main(args, prog_name="bedeck")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bedeck.cache import Cache
 from bedeck.catalogue import View
 from bedeck.errors import DamagedError
 from bedeck.log import Entry
 from bedeck.memory import Footprint
-from bedeck.origin import Folder
+from bedeck.origin import Origin
 from bedeck.state import State
-from bedeck.store import LocalStore, Store
+from bedeck.store import Store
 
 __all__ = ["Ground", "Parent"]
 
@@ -46,8 +44,8 @@ class Ground:
     parent: Parent | None
 
     @classmethod
-    def of(cls, store: Store, cache: Path | None) -> Ground:
-        """What is announced in ``store`` now, its files verified; those of a store elsewhere are brought to ``cache``.
+    def of(cls, store: Store, origin: Origin) -> Ground:
+        """What is announced in ``store`` now, brought by ``origin``, its files verified.
 
         Raises `StoreError`; `DamagedError` where what is announced is damaged.
         """
@@ -56,7 +54,6 @@ class Ground:
         if head is None:
             return cls(None, version, None)
         manifest = store.manifest(head.announced)
-        origin = Folder(store) if isinstance(store, LocalStore) else Cache(store, cache, keep=1)
         files = origin.bring(head.announced, manifest)
         footprint = Footprint(f"version {head.announced.version} of {store.place}", store.measure(manifest))
         try:

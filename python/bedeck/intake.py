@@ -81,9 +81,16 @@ class Intake:
                 self._read(builder, name, type_, self.recipe.sources[name])
             else:
                 self._keep(builder, name, type_)
+            if self._settled:
+                self.taken[name].fields.sort(key=self._order(name))
             if self.recipe.taken is not None:
-                known = self.recipe.taken.get(name, Taken())
-                self.taken[name].sources = known.sources
+                self.taken[name].sources = self.recipe.taken.get(name, Taken()).sources
+
+    def _order(self, name: str) -> Callable[[Described], int]:
+        """The place of a field among those that the parent has; after all of them where it is new."""
+        fields = self._parent[name]["fields"] if name in self._parent else ()
+        places = {field["id"]: place for place, field in enumerate(fields)}
+        return lambda field: places.get(field["id"], len(places))
 
     def _read(self, builder: Builder, name: str, type_: Type, source: Source) -> None:
         taken, known = self.taken[name], types_of(name, self._parent) if self._settled else {}
@@ -104,7 +111,7 @@ class Intake:
     def _keep(self, builder: Builder, name: str, type_: Type) -> None:
         """Declare a type of which nothing is read, with the fields that the parent has."""
         of = self._parent[name]
-        self.taken[name].fields = of["fields"]
+        self.taken[name].fields = list(of["fields"])
         builder.add_type(json.dumps(_spec(name, type_, of["key"]["kind"], of["fields"])))
 
     def _kind(self, name: str) -> str | None:

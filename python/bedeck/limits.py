@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from bedeck.errors import SchemaError, suggest, within
 
 __all__ = ["CHANGES", "DEFAULTS", "Limit", "Limits", "checked"]
 
-Share = float
+Share = float | bool
 Limit = Share | str | Mapping[str, Share]
 
 CHANGES: Final = ("none", "compatible", "any")
@@ -38,13 +39,20 @@ class Limits:
             limit = table.get(validator)
             if isinstance(limit, Mapping):
                 limit = limit.get(field or "")
+            if limit is False:
+                return 0 if validator == "min-records" else inf
             if isinstance(limit, int | float):
                 return limit
         return float(DEFAULTS[validator])
 
     def changes(self) -> str:
         """Which changes of the schema pass: ``none``, ``compatible`` ones or ``any``."""
-        return next(str(table["schema-change"]) for table in (*self.tables, DEFAULTS) if "schema-change" in table)
+        tables = (*self.tables, DEFAULTS)
+        return next(str(table["schema-change"] or "any") for table in tables if "schema-change" in table)
+
+    def has(self, validator: str) -> bool:
+        """Whether somebody says what the limit of a validator is."""
+        return any(validator in table for table in self.tables)
 
     def fields(self) -> dict[str, str]:
         """The fields that limits are named for, and the validator that does."""
@@ -54,9 +62,9 @@ class Limits:
 
 
 def checked(table: object, *, of_type: bool = False) -> dict[str, Limit]:
-    """Limits as ``[validators]`` has them, or with ``of_type`` those of a type, in their one form.
+    """Limits as ``[validators]`` has them, or with ``of_type`` those of a type; `False` ends a validator.
 
-    `False`, which ends a validator, becomes the limit that nothing passes. Raises `SchemaError`.
+    Raises `SchemaError`.
     """
     if not isinstance(table, Mapping):
         raise SchemaError(f"validators: a mapping by name is expected, or in a catalogue.toml a table, not {table!r}")
@@ -70,27 +78,27 @@ def checked(table: object, *, of_type: bool = False) -> dict[str, Limit]:
 
 
 def _limit(name: str, limit: object, *, of_type: bool) -> Limit:
+    if limit is False:
+        return False
     if name == "schema-change":
-        if limit is False:
-            return "any"
         if limit not in CHANGES:
-            raise SchemaError(f"{limit!r} is none of {', '.join(CHANGES)}")
+            raise SchemaError(f"{limit!r} is none of {', '.join(CHANGES)}, and not false")
         return str(limit)
     if name == "min-records":
-        if limit is not False and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
             raise SchemaError(f"a number of records is expected, or false, not {limit!r}")
-        return int(limit)
-    if isinstance(limit, Mapping):
-        if not of_type or name not in BY_FIELD:
-            where = "in [type.X.validators] alone" if name in BY_FIELD else "for no field of its own"
-            raise SchemaError(f"it has limits by field {where}: write one share")
-        return {field: _share(of) for field, of in limit.items()}
-    return _share(limit)
+        return limit
+    if not isinstance(limit, Mapping):
+        return _share(limit)
+    if not of_type or name not in BY_FIELD:
+        where = "in [type.X.validators] alone" if name in BY_FIELD else "for no field of its own"
+        raise SchemaError(f"it has limits by field {where}: write one share")
+    return {field: _share(of) for field, of in limit.items()}
 
 
 def _share(limit: object) -> Share:
     if limit is False:
-        return 1.0
-    if not isinstance(limit, int | float) or isinstance(limit, bool) or not 0 <= limit <= 1:
-        raise SchemaError(f"a share from 0 to 1 is expected, or false, not {limit!r}")
+        return False
+    if not isinstance(limit, int | float) or isinstance(limit, bool) or not 0 <= limit < inf:
+        raise SchemaError(f"a share is expected, as 0.1, or false, not {limit!r}")
     return float(limit)

@@ -133,8 +133,10 @@ class Log:
         Found from the hint ``latest`` and by asking for the next number until there is none; where the hint leads
         nowhere, by listing. What lies beyond a gap is not seen: `newest` sees it.
         """
-        known = self._known
-        number = max(self._hinted(), known.number if known else 0)
+        hinted, known = self._hinted(), self._known
+        if known and hinted < known.number and self._attempt(known.number) != known:
+            known = self._known = None  # another log lies in its place
+        number = max(hinted, known.number if known else 0)
         found = known if known and known.number == number else self._attempt(number) if number else None
         if found is None:
             numbers = self.numbers()
@@ -194,20 +196,24 @@ class Log:
         return entry
 
     def _create(self, name: str, data: bytes) -> bool:
+        failed: StoreError | None = None
         for _ in range(ATTEMPTS):
-            failed: StoreError | None = None
             try:
                 if self._objects.create(name, data):
                     return True
+                failed = None
             except StoreError as error:
                 failed = error
-            # Whatever was answered, or was not: what is there says whose it is.
             try:
-                return self._objects.get(name) == data
+                mine = self._objects.get(name) == data
             except NotFoundError:
                 if failed:
                     raise failed from None
-        raise StoreError(f"{self._objects.place} neither makes {name} nor has it: try again")
+                continue
+            # It may be ours, and an answer lost. Where there was an error it may not be durable: ask again.
+            if not failed or not mine:
+                return mine
+        raise failed or StoreError(f"{self._objects.place} neither makes {name} nor has it: try again")
 
     def _read_all(self, numbers: list[int]) -> list[Entry | StoreError | None]:
         if len(numbers) == 1:

@@ -49,6 +49,10 @@ def read_manifest(objects: Objects, ref: Ref) -> dict[str, Any]:
     match manifest:
         case {"format": int(found)} if found > FORMAT:
             raise FormatError(f"{what} of {objects.place} is in format {found}: upgrade bedeck to read it")
+        case {"format": 0}:
+            raise FormatError(
+                f"{what} of {objects.place} is in format 0, which was not to stay: build into a new store"
+            )
         case {"format": int(found), "version": ref.version, "types": dict()} if found == FORMAT:
             return manifest
         case {"format": int()}:
@@ -102,7 +106,7 @@ def assembled(
         "types": {
             type_["name"]: {
                 **{member: type_[member] for member in ("records", "digest", "epoch", "key")},
-                **_nulls(type_, intake.taken[type_["name"]].fields),
+                "nulls": _nulls(type_, intake.taken[type_["name"]].fields),
                 "fields": intake.taken[type_["name"]].fields,
                 "layers": [_layer(layer, type_["name"], version, parent) for layer in type_["layers"]],
             }
@@ -111,10 +115,9 @@ def assembled(
     }
 
 
-def _nulls(type_: Mapping[str, Any], fields: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    if "nulls" not in type_:
-        return {}
-    return {"nulls": {str(field["id"]): type_["nulls"][field["name"]] for field in fields}}
+def _nulls(type_: Mapping[str, Any], fields: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many records have no value in each field, by its id."""
+    return {str(field["id"]): type_["nulls"][field["name"]] for field in fields}
 
 
 def _layer(layer: Mapping[str, Any], name: str, version: int, parent: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -11,12 +11,15 @@ from uuid import UUID
 
 from bedeck._arrow import pyarrow
 from bedeck.build import Room, at_least, declared, told
+from bedeck.cache import Cache, default_folder
 from bedeck.candidate import Site
 from bedeck.cycle import Cycle, Finding
 from bedeck.errors import BusyError, DuplicateKeyError, RefusedError, StoreError
 from bedeck.ground import Ground
 from bedeck.intake import Progress, chosen, named
 from bedeck.limits import DEFAULTS, Limit, checked
+from bedeck.log import Entry
+from bedeck.origin import Folder
 from bedeck.recipe import Recipe, compacted, full, updated
 from bedeck.schema import Schema
 from bedeck.sources import Source, is_read_once
@@ -80,8 +83,13 @@ class Producer:
         self._room = Room.of(threads, memory)
         self._progress = told(progress)
         self._tell = say
+        if isinstance(self.store, LocalStore):
+            self._origin: Folder | Cache = Folder(self.store)
+        else:  # a cache of its own, which consumers do not clear, and whose versions it does not clear
+            self._origin = Cache(
+                self.store, (Path(cache).absolute() if cache else default_folder()) / "producer", keep=1
+            )
         self._work = None if work is None else Path(work).absolute()
-        self._cache = None if cache is None else Path(cache).absolute()
 
     def __repr__(self) -> str:
         return f"<bedeck.Producer of {self.store.place}>"
@@ -108,7 +116,7 @@ class Producer:
         """
         given = chosen(self._schema, sources, self._place)
         once = [name for name, source in given.items() if is_read_once(source)]
-        return self._run(lambda _, schema: full(schema, given), once, annotations, allow, dry_run=dry_run)
+        return self._run(lambda _, schema: full(schema, given, self._schema), once, annotations, allow, dry_run=dry_run)
 
     def update(
         self,
@@ -154,7 +162,7 @@ class Producer:
         self.store.prepare()
         for attempt in range(1, ATTEMPTS + 1):
             with workplace(self._root()) as folder:
-                ground = Ground.of(self.store, self._cache)
+                ground = Ground.of(self.store, self._origin)
                 try:
                     cycle = self._attempt(order, ground, folder)
                 except StoreError as error:
@@ -201,8 +209,10 @@ class Producer:
             return cycle
         details = {"annotations": order.annotations, "overrides": overrides, "allowed": [str(one) for one in found]}
         self._log(f"publishing {cycle.bytes:,} bytes")
-        self.store.announce(ground.head, candidate.manifest, candidate.blobs, {**candidate.details, **details})
+        made = {**candidate.details, **details}
+        entry = self.store.announce(ground.head, candidate.manifest, candidate.blobs, made)
         self._log(f"version {ground.version} is announced")
+        self._remember(entry, candidate.blobs)
         return replace(cycle, version=ground.version)
 
     def _reasons(self, allow: object) -> dict[str, str]:
@@ -215,12 +225,12 @@ class Producer:
 
     def _lenient(self, allow: Mapping[str, str]) -> Schema:
         """The schema, where keys that come twice are left to the validator to judge."""
-        types = {}
-        for name, type_ in self._schema.types.items():
-            judged = type_.on_duplicate == "error" and (
+        types = dict(self._schema.types)
+        for name, type_ in types.items():
+            if type_.on_duplicate == "error" and (
                 DUPLICATES in allow or self._validators.limits(name).share(DUPLICATES)
-            )
-            types[name] = replace(type_, on_duplicate="last") if judged else type_
+            ):
+                types[name] = replace(type_, on_duplicate="last")
         return replace(self._schema, types=types)
 
     def _refused(self, findings: Sequence[Finding], ground: Ground) -> RefusedError:
@@ -247,6 +257,15 @@ class Producer:
         if isinstance(self.store, LocalStore):
             return self.store.path / "tmp"
         return own_folder() if self._work is None else self._work
+
+    def _remember(self, entry: Entry, blobs: Mapping[str, Path]) -> None:
+        """Keep what was uploaded, which the next cycle builds on."""
+        if isinstance(self._origin, Cache):
+            try:
+                self._origin.take(blobs)
+                self._origin.settle(entry)
+            except StoreError as error:
+                log.warning("the next cycle has to download what this one has uploaded: %s", error)
 
     def _collect(self) -> None:
         if self._keep is not None:

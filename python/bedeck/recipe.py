@@ -45,9 +45,9 @@ class Recipe:
     declared: Mapping[str, Any] | None = None
 
 
-def full(schema: Schema, sources: Mapping[str, Source]) -> Recipe:
-    """All records, as sources have them."""
-    return Recipe("cycle", schema, sources)
+def full(schema: Schema, sources: Mapping[str, Source], declared: Schema) -> Recipe:
+    """All records, as sources have them; ``declared`` is the schema that the manifest is to have."""
+    return Recipe("cycle", schema, sources, declared=declared.to_mapping())
 
 
 def updated(

@@ -7,15 +7,16 @@ validator               limit    refuses
 ``record-count``        0.1      a type whose number of records changed by more than this share
 ``changed-records``     0.5      a type of whose records more than this share are gone, or have another value
                                  in one and the same field
-``duplicate-keys``      0        a type of whose rows more than this share have a key that came before
+``duplicate-keys``      0        a type of whose rows more than this share have a key that came before; no limit
+                                 by default where its ``on_duplicate`` says which of them to keep
 ``null-keys``           0        a type of whose rows more than this share have no key
 ``dangling-references`` 0.05     a field of whose references more than this share lead to no record
 ``null-share``          0.05     a field of which this much more of all records have no value than before
 ``schema-change``       compatible a schema that a consumer may break of (``none``: one that differs at all)
 ======================= ======== ===========================================================================
 
-Shares are from 0 to 1; `False` ends a validator. What is compared with the version before passes where there is none,
-and where at most ten records are concerned.
+A share of 1 is all there is; `False` ends a validator. What is compared with the version before passes where there is
+none, and where at most ten records are concerned.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from bedeck.cycle import CycleField, CycleType, Finding
-from bedeck.errors import suggest
+from bedeck.errors import SchemaError, suggest
 from bedeck.evolution import changes
 from bedeck.limits import DEFAULTS, Limits
 
@@ -70,7 +71,9 @@ def validate(candidate: Candidate, validators: Validators) -> list[Finding]:
     """All that all validators find, in order of types and validators. What an own one raises is a finding, too."""
     found: list[Finding] = []
     for name, of in candidate.types.items():
-        checked = Checked(candidate, name, of, validators.limits(name))
+        type_ = validators.schema.types[name]
+        checked = Checked(candidate, name, of, validators.limits(name), keeps_one=type_.on_duplicate != "error")
+        _check_fields(checked)
         found += (finding for check in CHECKS for finding in check(checked))
     found += _schema_change(candidate, validators.limits().changes())
     for name, validator in validators.own.items():
@@ -80,12 +83,13 @@ def validate(candidate: Candidate, validators: Validators) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One type of a candidate, and its limits."""
+    """One type of a candidate, its limits, and whether the schema says which of several rows with one key it keeps."""
 
     candidate: Candidate
     name: str
     of: CycleType
     limits: Limits
+    keeps_one: bool
 
     @property
     def before(self) -> Mapping[str, Any] | None:
@@ -107,7 +111,7 @@ class Checked:
     ) -> Finding:
         """A finding of ``share`` of something, where less is allowed."""
         most = f"{_percent(share)}, where {_percent(self.allowed(validator, field))} is allowed"
-        return self.told(validator, f"{what} ({most})", min(ceil(share * 100) / 100, 1), field, examples)
+        return self.told(validator, f"{what} ({most})", ceil(share * 100) / 100, field, examples)
 
     def told(
         self, validator: str, what: str, limit: float, field: str | None = None, examples: Iterable[str] = ()
@@ -116,6 +120,13 @@ class Checked:
         told = f"{validator} = {{ {_quoted(field)} = {limit:g} }}" if field else f"{validator} = {limit:g}"
         where = f"{told}  # in [type.{self.name}.validators]"
         return Finding(validator, what, self.name, field, tuple(islice(examples, EXAMPLES)), where)
+
+
+def _check_fields(of: Checked) -> None:
+    for name, validator in of.limits.fields().items():
+        if name not in of.of.fields:
+            place = f'[type.{of.name}]: validator "{validator}"'
+            raise SchemaError(f'{place}: the type has no field "{name}"{suggest(name, of.of.fields)}')
 
 
 def _min_records(of: Checked) -> Iterator[Finding]:
@@ -149,6 +160,8 @@ def _changed_records(of: Checked) -> Iterator[Finding]:
 
 def _duplicate_keys(of: Checked) -> Iterator[Finding]:
     share = of.of.dropped / max(of.of.rows, 1)
+    if of.keeps_one and not of.limits.has("duplicate-keys"):
+        return
     if share > of.allowed("duplicate-keys"):
         told = f"{of.of.dropped:,} of {of.of.rows:,} rows have a key that came before"
         yield of.find("duplicate-keys", told, share)

@@ -80,11 +80,13 @@ impl<'a> View<'a> {
         self.prefetch_bytes(span, (span.length as usize + STRIDE - 1).min(256));
     }
 
-    /// Asks for the key of a record: a line, or two.
+    /// The same where `whole`; otherwise for its key alone, a line or two. Nothing where there is no record.
     #[inline(always)]
-    pub fn prefetch_key(&self, span: Span) {
+    pub fn ask(&self, span: Span, whole: bool) {
         match self.blob.directory.key.width {
+            _ if span.is_missing() => {}
             0 => self.prefetch_record(span),
+            _ if whole => self.prefetch_record(span),
             width => self.prefetch_bytes(span, width),
         }
     }

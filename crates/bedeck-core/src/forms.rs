@@ -1,6 +1,6 @@
 //! Canonical forms of records, a batch at a time, and what tells one from another.
 
-use crate::canonical::Canon;
+use crate::canonical::{Canon, Memo};
 use crate::error::Result;
 use crate::gather::Frame;
 use crate::layers::Layers;
@@ -52,13 +52,14 @@ pub struct Reader<'a> {
     version: &'a Version,
     canon: &'a Canon,
     frame: Frame,
+    memo: Memo,
     form: Form,
 }
 
 impl<'a> Reader<'a> {
     /// One that has read nothing yet.
     pub fn new(version: &'a Version, canon: &'a Canon) -> Self {
-        Self { version, canon, frame: Frame::default(), form: Form::default() }
+        Self { version, canon, frame: Frame::default(), memo: Memo::default(), form: Form::default() }
     }
 
     /// The layers it reads.
@@ -95,7 +96,8 @@ impl<'a> Reader<'a> {
     /// The form of record `i` of those, which is there.
     pub fn form(&mut self, i: usize) -> Result<&Form> {
         self.form.clear();
-        self.canon.write(self.version, &self.frame, i, &mut self.form.bytes, &mut self.form.ends)?;
+        let Self { version, canon, frame, memo, form } = self;
+        canon.write(version, frame, i, memo, &mut form.bytes, &mut form.ends)?;
         Ok(&self.form)
     }
 }
@@ -126,5 +128,42 @@ impl Sum {
         self.digest = self.digest.wrapping_add(other.digest);
         self.nulls.resize(self.nulls.len().max(other.nulls.len()), 0);
         self.nulls.iter_mut().zip(&other.nulls).for_each(|(mine, theirs)| *mine += theirs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(fields: [&[u8]; 3]) -> Form {
+        let mut form = Form { bytes: b"key".to_vec(), ends: vec![3] };
+        for field in fields {
+            form.bytes.extend_from_slice(field);
+            form.ends.push(form.bytes.len());
+        }
+        form
+    }
+
+    #[test]
+    fn fields_are_told_apart_one_by_one() {
+        let (one, other) = (form([b"\x01a", b"", b"\x03c"]), form([b"\x01ab", b"", b""]));
+        assert_eq!(one.differing(&other).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(one.differing(&one).count(), 0);
+        assert_eq!((one.field(1), one.field(2)), (&b""[..], &b"\x03c"[..]));
+        assert_eq!((one.nulls().collect::<Vec<_>>(), other.nulls().collect::<Vec<_>>()), (vec![1], vec![1, 2]));
+    }
+
+    #[test]
+    fn sums_do_not_depend_on_the_order() {
+        let forms = [form([b"\x01a", b"", b""]), form([b"", b"", b""]), form([b"\x01a", b"\x02b", b"\x03c"])];
+        let sum = |order: [usize; 3]| {
+            let mut sum = Sum::default();
+            order.iter().for_each(|i| sum.add(&forms[*i], forms[*i].digest()));
+            sum
+        };
+        let mut merged = Sum::default();
+        merged.merge(&sum([2, 0, 1]));
+        assert_eq!((merged.records, merged.nulls.as_slice()), (3, &[1, 2, 2][..]));
+        assert_eq!(merged, sum([0, 1, 2]));
     }
 }

@@ -342,6 +342,7 @@ fn no_thread(error: &std::io::Error) -> Error {
     ))
 }
 
-fn counted(number: u64, noun: &str) -> String {
+/// A number of things.
+pub fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

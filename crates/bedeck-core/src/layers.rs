@@ -239,29 +239,9 @@ impl<'a> Views<'a> {
         }
     }
 
-    /// Asks for what leads from a slot of the overlay to its record.
-    #[inline(always)]
-    pub fn prefetch_over(&self, place: u32) {
-        if let (Some((overlay, _)), true) = (&self.over, place != DELETED) {
-            overlay.prefetch(place);
-        }
-    }
-
-    /// Where the record in a slot of the overlay lies; missing where that is [`DELETED`].
-    #[inline(always)]
-    pub fn span_over(&self, place: u32) -> Span {
-        match &self.over {
-            Some((overlay, _)) if place != DELETED => overlay.span(place).overlaid(),
-            _ => Span::MISSING,
-        }
-    }
-
-    /// Asks for the key of a record, or for its first lines.
+    /// Asks for a record, or for its key alone.
     #[inline(always)]
     pub fn ask(&self, span: Span, whole: bool) {
-        if !span.is_missing() {
-            let view = self.of(span.layer());
-            if whole { view.prefetch_record(span.bare()) } else { view.prefetch_key(span.bare()) }
-        }
+        self.of(span.layer()).ask(span.bare(), whole);
     }
 }

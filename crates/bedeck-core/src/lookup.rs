@@ -6,11 +6,11 @@
 use std::ops::Range;
 
 use crate::blob::{Blob, View};
-use crate::changes::Changes;
+use crate::changes::{Changes, DELETED};
 use crate::directory::KeySpec;
 use crate::error::Result;
 use crate::hash::{hash, mix, start};
-use crate::layers::{Layers, Views};
+use crate::layers::Layers;
 use crate::locator::Span;
 use crate::prefetch::prefetch;
 
@@ -131,8 +131,8 @@ pub fn find<K: Probe>(layers: &Layers, keys: &[Option<K>], whole: bool, spans: &
     match layers.over() {
         None => find_in(&layers.base, keys, whole, spans),
         Some((overlay, changes)) => {
-            let views = layers.views();
-            keys.chunks(BATCH).try_for_each(|batch| find_over(&views, overlay, changes, batch, whole, spans))
+            let (base, overlay) = (layers.base.view(), overlay.view());
+            keys.chunks(BATCH).try_for_each(|batch| find_over(&base, &overlay, &changes, batch, whole, spans))
         }
     }
 }
@@ -145,23 +145,25 @@ pub fn find_in<K: Probe>(blob: &Blob, keys: &[Option<K>], whole: bool, spans: &m
         let slots = slots(&view, batch, |_| {});
         spans.extend(slots.iter().zip(batch).map(|(slot, key)| {
             let span = if key.is_some() { view.span(*slot) } else { Span::MISSING };
-            match (span.is_missing(), whole) {
-                (true, _) => {}
-                (_, true) => view.prefetch_record(span),
-                (_, false) => view.prefetch_key(span),
-            }
+            view.ask(span, whole);
             span
         }));
-        for (span, key) in spans[first..].iter_mut().zip(batch) {
-            if let Some(key) = key
-                && !span.is_missing()
-                && !key.matches(view.record(*span)?.key()?)
-            {
-                *span = Span::MISSING;
-            }
-        }
-        Ok(())
+        compare(&view, batch, &mut spans[first..])
     })
+}
+
+/// Leaves those spans in a blob whose records have these keys.
+#[inline(always)]
+fn compare<K: Probe>(view: &View<'_>, keys: &[Option<K>], spans: &mut [Span]) -> Result<()> {
+    for (span, key) in spans.iter_mut().zip(keys) {
+        if let Some(key) = key
+            && !span.is_missing()
+            && !key.matches(view.record(*span)?.key()?)
+        {
+            *span = Span::MISSING;
+        }
+    }
+    Ok(())
 }
 
 /// The slots that keys lead to in a blob, the lines of its locator asked for; `each` is told every slot. What `None` leads to means nothing.
@@ -191,61 +193,81 @@ fn slots<K: Probe>(view: &View<'_>, keys: &[Option<K>], mut each: impl FnMut(u32
 
 /// One batch where there is an overlay: the bit of a key's slot tells in which layer its record is. What neither has may have been inserted.
 fn find_over<K: Probe>(
-    views: &Views<'_>,
-    overlay: &Blob,
-    changes: Changes<'_>,
+    base: &View<'_>,
+    overlay: &View<'_>,
+    changes: &Changes<'_>,
     keys: &[Option<K>],
     whole: bool,
     spans: &mut Vec<Span>,
 ) -> Result<()> {
     let first = spans.len();
-    let slots = slots(&views.base, keys, |slot| changes.prefetch(slot));
-    // The few that are changed: which keys, and what leads to their records next, in passes of their own.
+    let slots = slots(base, keys, |slot| changes.prefetch(slot));
+    // Of the few that are changed: which keys, and what leads to their records.
     let mut changed = [(0u8, 0u32); BATCH];
     let mut count = 0;
     spans.extend(slots.iter().zip(keys).enumerate().map(|(i, (slot, key))| {
-        let mut span = Span::MISSING;
-        if key.is_some() {
-            if changes.has(*slot) {
-                changed[count] = (i as u8, changes.rank(*slot));
-                changes.prefetch_place(changed[count].1);
-                count += 1;
-            } else {
-                span = views.base.span(*slot);
-                views.ask(span, whole);
-            }
+        if key.is_none() {
+            return Span::MISSING;
         }
+        if changes.has(*slot) {
+            changed[count] = (i as u8, changes.rank(*slot));
+            changes.prefetch_place(changed[count].1);
+            count += 1;
+            return Span::MISSING;
+        }
+        let span = base.span(*slot);
+        base.ask(span, whole);
         span
     }));
     let changed = &mut changed[..count];
     for (_, next) in changed.iter_mut() {
         *next = changes.place_of(*next);
-        views.prefetch_over(*next);
+        overlay.prefetch(*next);
     }
-    for (i, place) in changed {
-        let span = views.span_over(*place);
-        views.ask(span, whole);
-        spans[first + usize::from(*i)] = span;
+    let mut over = [Span::MISSING; BATCH];
+    for (span, (_, place)) in over.iter_mut().zip(changed.iter()) {
+        if *place != DELETED {
+            *span = overlay.span(*place);
+            overlay.ask(*span, whole);
+        }
     }
+    compare(base, keys, &mut spans[first..])?;
+    for (mut span, (i, _)) in over.into_iter().zip(changed.iter()) {
+        let i = usize::from(*i);
+        compare(overlay, &keys[i..=i], std::slice::from_mut(&mut span))?;
+        spans[first + i] = span.overlaid();
+    }
+    if changes.insertions() > 0 {
+        find_inserted(overlay.blob, keys, whole, first, spans)?;
+    }
+    Ok(())
+}
+
+/// Looks in the overlay for the keys of a batch, its spans from `first` on, that have no record yet.
+fn find_inserted<K: Probe>(
+    overlay: &Blob,
+    keys: &[Option<K>],
+    whole: bool,
+    first: usize,
+    spans: &mut Vec<Span>,
+) -> Result<()> {
     let mut absent = [None; BATCH];
     let mut places = [0u8; BATCH];
     let mut count = 0;
-    for (i, (span, key)) in spans[first..].iter_mut().zip(keys).enumerate() {
-        if let Some(key) = key
-            && (span.is_missing() || !key.matches(views.record(*span)?.key()?))
-        {
-            *span = Span::MISSING;
-            (absent[count], places[count]) = (Some(*key), i as u8);
+    for (i, (span, key)) in spans[first..].iter().zip(keys).enumerate() {
+        if span.is_missing() && key.is_some() {
+            (absent[count], places[count]) = (*key, i as u8);
             count += 1;
         }
     }
-    if count > 0 && changes.insertions() > 0 {
-        let end = spans.len();
-        find_in(overlay, &absent[..count], whole, spans)?;
-        for i in 0..count {
-            spans[first + usize::from(places[i])] = spans[end + i].overlaid();
-        }
-        spans.truncate(end);
+    if count == 0 {
+        return Ok(());
     }
+    let end = spans.len();
+    find_in(overlay, &absent[..count], whole, spans)?;
+    for i in 0..count {
+        spans[first + usize::from(places[i])] = spans[end + i].overlaid();
+    }
+    spans.truncate(end);
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::directory::Kind;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::held::Held;
-use crate::intake::Input;
+use crate::intake::{Input, counted};
 use crate::job::Job;
 use crate::layers::Layers;
 use crate::ledger::Ledger;
@@ -140,9 +140,11 @@ impl Laying<'_> {
                 crate::json::write_key(&input.key, record.key()?, &mut shown);
                 let key = lost.key().shown(key);
                 return Err(Error::DanglingReference(format!(
-                    "type {:?}, field {:?}: references to {keys} keys without a record by now, the first of record {} to {key}; strict = false keeps them as keys",
+                    "type {:?}, field {:?}: {} to {} without a record, the first by {} to {key}; strict = false keeps them as keys",
                     input.spec.name,
                     field.name,
+                    counted(column.dangling_uses + lost.uses, "reference"),
+                    counted(keys, "key"),
                     String::from_utf8_lossy(&shown),
                 )));
             }

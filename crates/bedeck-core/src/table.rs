@@ -278,3 +278,26 @@ fn search(seed: u64, hashes: &Pages, context: &Context<'_>) -> Result<Option<(Sh
     });
     outcome.map(|()| found.then_some((shape, pilots)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_rows_fill_the_slots_of_their_unit_and_no_others() {
+        for parts in [1u64, 2, 3, 4, 6, 96, 256, 512, 1_792] {
+            let shape = Shape { seed: 0, parts, buckets: 100, slots: 300 };
+            let units = Unit::all(&shape);
+            assert_eq!(
+                units.iter().flat_map(|unit| unit.groups.clone()).collect::<Vec<_>>(),
+                (0..GROUPS).collect::<Vec<_>>()
+            );
+            assert_eq!(units.last().map(|unit| unit.slots.end), Some(parts as u32 * 300));
+            for i in 0..20_000u64 {
+                let h = hash(1, &i.to_le_bytes());
+                let unit = units.iter().find(|unit| unit.groups.contains(&crate::rows::group_of(h)));
+                assert!((0..=255).all(|pilot| unit.is_some_and(|unit| unit.slots.contains(&shape.slot(h, pilot)))));
+            }
+        }
+    }
+}

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,6 +11,7 @@ import bedeck
 from bedeck._arrow import pyarrow
 from bedeck._cli import output
 from bedeck._cli.exits import ending_in_order
+from bedeck._cli.facts import Facts, as_json, tell
 from bedeck._cli.ids import NoKeys, key_of, texts
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import counted, heading, human, note, safe, status, table
@@ -24,7 +24,6 @@ from bedeck.store import Store
 __all__ = ["publish"]
 
 PARQUET = (".parquet", ".pq")
-Facts = dict[str, Any]
 
 
 class Pair(click.ParamType[tuple[str, str]]):
@@ -77,7 +76,7 @@ class Pair(click.ParamType[tuple[str, str]]):
 @click.option(
     "--memory", type=Size(LEAST_MEMORY), metavar="SIZE", help="As 4GiB or 500MB. Half of what there is by default."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@as_json
 @click.pass_context
 def publish(  # noqa: PLR0913 - each is an argument or an option
     context: click.Context,
@@ -95,9 +94,10 @@ def publish(  # noqa: PLR0913 - each is an argument or an option
     memory: int | None,
     as_json: bool,
 ) -> None:
-    """Announce what changed as the next version of STORE, if validators let it pass.
+    """Announce what changed as the next version of STORE.
 
-    CATALOGUE.toml names the types, their keys and references, the files to read them from, and limits.
+    What validators refuse is not announced. CATALOGUE.toml names the types, their keys and references, the files to
+    read them from, and limits. STORE is a path or a URL, as s3://bucket/prefix.
     """
     if catalogue.is_dir():
         raise SchemaError(f"{catalogue} is a folder: name its catalogue.toml")
@@ -118,14 +118,11 @@ def publish(  # noqa: PLR0913 - each is an argument or an option
                 cycle = producer.cycle(annotations=noted, allow=reasons, dry_run=dry_run)
         except RefusedError as error:
             if as_json:
-                output.line(json.dumps({"path": store, "refused": _findings(error.findings)}, ensure_ascii=False))
+                output.line(
+                    json.dumps({"path": store, "refused": _findings(error.findings)}, ensure_ascii=False).encode()
+                )
             raise
-    facts = published(cycle, store)
-    if as_json:
-        output.line(json.dumps(facts, ensure_ascii=False, indent=2).encode())
-    else:
-        for line in published_text(facts):
-            output.line(line)
+    tell(published(cycle, store), published_text, as_json=as_json)
 
 
 def published(cycle: Cycle, store: str) -> Facts:

@@ -14,6 +14,7 @@ from bedeck._cli.exits import Verbs, ending_in_order
 from bedeck._cli.facts import as_json, print_lines, tell
 from bedeck._cli.ids import NoKeys, key_of, no_key, texts
 from bedeck._cli.operations import gc, pin, rollback, unpin, versions
+from bedeck._cli.publishing import publish
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import status
 from bedeck.build import LEAST_MEMORY
@@ -65,6 +66,9 @@ def build(catalogue: Path, store: Path, *, threads: int | None, memory: int | No
     with status(f"building {store}") as progress:
         build = bedeck.build(catalogue, store, threads=threads, memory=memory, progress=progress)
     tell(report.built(build, store), report.built_text, as_json=as_json)
+
+
+verbs.add_command(publish)
 
 
 @verbs.command()

@@ -69,7 +69,7 @@ class LocalObjects:
         """The names in one folder that start with ``prefix`` and come after ``after``, ascending. May be none."""
         folder, _, start = prefix.rpartition("/")
         try:
-            found = [path.name for path in (self.path / folder).iterdir()]
+            found = os.listdir(self.path / folder)  # noqa: PTH208 - a log may have very many entries
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
@@ -92,12 +92,13 @@ class LocalObjects:
                 write(aside, data)
                 # A link, unlike a rename, never replaces: of many at once, one is made.
                 os.link(aside, path)
+                made = True
             except FileExistsError:
-                return False
+                made = False
             finally:
                 aside.unlink(missing_ok=True)
-            sync(path.parent)
-        return True
+            sync(path.parent)  # whoever made it
+        return made
 
     def put(self, name: str, data: bytes) -> None:
         """Make or replace a small file, whole and durably."""
