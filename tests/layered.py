@@ -280,14 +280,14 @@ def wider(scalar: str) -> list[str]:
 # How it is written
 
 
-def lay(folder: Path, pasts: Layered, random: Random) -> Path:
-    """A store of which the newest version has all layers."""
+def lay(folder: Path, pasts: Layered, random: Random, *, rebased: bool = False) -> Path:
+    """A store of one version that has all layers; `rebased`, with bases that no builder wrote either."""
     base = {name: past.base for name, past in pasts.items()}
     schema = Schema({name: type_of(rows) for name, rows in base.items()})
     bedeck.build(schema, folder / "base", {name: table_of(rows, base) for name, rows in base.items()})
     forgery = Forgery(folder / "base")
     forgery.manifest["version"] = forgery.entry["announced"]["version"] = 2
-    Laying(forgery, pasts, random).lay()
+    Laying(forgery, pasts, random).lay(rebased=rebased)
     forgery.write(folder / "store")
     return folder / "store"
 
@@ -301,7 +301,7 @@ class Laying:
         self.specs = {name: Key.read(Json("key", of["key"])) for name, of in self.types.items()}
         self.shapes = {name: layering.Shape.read(forgery.base(name)) for name in pasts}
 
-    def lay(self) -> None:
+    def lay(self, *, rebased: bool) -> None:
         for name in self.pasts:
             of, forged = self.types[name], {field["name"]: field["id"] for field in self.types[name]["fields"]}
             assert [forged[column.name] for column in self.pasts[name].base.columns] == self.pasts[name].base_ids
@@ -310,7 +310,7 @@ class Laying:
                 [self.printed(held) for held in map(Held, self.pasts[name].ids, self.pasts[name].now.columns)],
             )
             of["records"] = len(self.pasts[name].now.keys)
-        if self.random.random() < 0.5:
+        if rebased:
             self.rebase()
         for name, past in self.pasts.items():
             for group in past.groups:

@@ -11,8 +11,22 @@ __all__ = ["mutate"]
 
 EDGES = sorted({0, *(2**bits + off for bits in (3, 8, 16, 26, 31, 32, 40, 56, 62, 63, 64) for off in (-1, 0, 1))})
 KINDS = ["base62", "uuid", "int", "string", "bytes"]
+WORDED = ("locator", "values", "prelude", "records", "heap", "changes", "places", "inserted")
 TYPES = ["bool", "list<int8>", "list<binary>", "list<reference>", "reference", "list<date>", "timestamp[us]"]
-WORDS = [*KINDS, *TYPES, "timestamp[us,Nowhere/Land]", "timestamp[s,../../etc]", "a.b", "", "\0", "track", "id"]
+WORDS = [
+    *KINDS,
+    *TYPES,
+    "timestamp[us,Nowhere/Land]",
+    "timestamp[s,../../etc]",
+    "a.b",
+    "",
+    "\0",
+    "track",
+    "id",
+    "base",
+    "group",
+    "overlay",
+]
 Place = tuple[dict[str, Any] | list[Any], Any]
 
 
@@ -47,7 +61,7 @@ def section(random: Random, blob: Blob) -> str:
 
 def words(random: Random, blob: Blob) -> str:
     """Change a number of two, four or eight bytes in a section of numbers, or in the pointers among the records."""
-    name = random.choice([name for name in ("locator", "values", "prelude", "records", "heap") if blob.parts[name]])
+    name = random.choice([name for name in WORDED if blob.parts.get(name)])
     part, width = blob.parts[name], random.choice([2, 4, 8])
     place = random.randrange(max(1, len(part) // width)) * width
     old = int.from_bytes(part[place : place + width], "little")

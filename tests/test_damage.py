@@ -21,7 +21,9 @@ import bedeck
 from bedeck.errors import DamagedError, Error, FormatError, NotFoundError, StoreError
 from bedeck.store import LocalStore
 from forgery import Forgery
+from layered import lay
 from mutations import json_value, mutate
+from pasts import past
 from stores import RICH, SMALL, Rows, answers, keys_of, readings, rich_rows, small_rows
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -390,18 +392,19 @@ def describe(error: BaseException) -> str:
 Forge = Callable[[Random, Forgery, Path], str]
 
 
-def try_forgeries(folder: Path, forge: Forge, rows: Rows, seeds: range) -> None:
-    """Read forged stores; note in `folder` the seed being tried, and what went wrong."""
-    genuine, types = Forgery(folder / "genuine"), bedeck.open(folder / "genuine").info()["types"]
+def try_forgeries(folder: Path, store: Path, forge: Forge, rows: Rows, seeds: range) -> None:
+    """Read stores forged from `store`; note in `folder` the seed being tried, and what went wrong."""
+    genuine = Forgery(store)
+    types = genuine.manifest["types"]
     faulthandler.enable()
     limit_memory()
     for seed in seeds:
         (folder / "seed").write_text(str(seed))
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         forged = genuine.copy()
-        changed = forge(Random(seed), forged, folder / "store")
+        changed = forge(Random(seed), forged, folder / "forged")
         with (folder / "wrong").open("a") as wrong:
-            for what in read_all(folder / "store", rows, types):
+            for what in read_all(folder / "forged", rows, types):
                 wrong.write(f"BEDECK_SEED={seed}: {changed[:300]}: {what}\n")
     faulthandler.cancel_dump_traceback_later()
 
@@ -427,25 +430,43 @@ def forge_entry(random: Random, forgery: Forgery, store: Path) -> str:
     return changed
 
 
+def rich(folder: Path) -> Path:
+    bedeck.build(RICH, folder / "store", rich_rows(12), threads=1)
+    return folder / "store"
+
+
+def small(folder: Path) -> Path:
+    bedeck.build(SMALL, folder / "store", OLD, threads=1)
+    return folder / "store"
+
+
+def layers(folder: Path) -> Path:
+    return lay(folder, past(), Random(1))
+
+
+PAST = {name: [{"id": key} for key in of.known.keys] for name, of in past().items()}
+
+
 @pytest.mark.parametrize(
-    ("forge", "schema", "rows", "count"),
+    ("forge", "make", "rows", "count"),
     [
-        (forge_blob, RICH, rich_rows(12), 6 * EXAMPLES),
-        (forge_manifest, SMALL, OLD, 3 * EXAMPLES),
-        (forge_entry, SMALL, OLD, EXAMPLES),
+        (forge_blob, rich, rich_rows(12), 6 * EXAMPLES),
+        (forge_blob, layers, PAST, 6 * EXAMPLES),
+        (forge_manifest, layers, PAST, 3 * EXAMPLES),
+        (forge_entry, small, OLD, EXAMPLES),
     ],
-    ids=["blob", "manifest", "entry"],
+    ids=["blob", "layers", "manifest", "entry"],
 )
 def test_forged_stores_end_in_an_answer_or_an_error(
-    tmp_path: Path, forge: Forge, schema: bedeck.Schema, rows: Rows, count: int
+    tmp_path: Path, forge: Forge, make: Callable[[Path], Path], rows: Rows, count: int
 ) -> None:
-    bedeck.build(schema, tmp_path / "genuine", rows, threads=1)
+    store = make(tmp_path)
     wrong = tmp_path / "wrong"
     wrong.touch()
     seeds = range(int(SEED), int(SEED) + 1) if SEED else range(count)
     crashes: list[str] = []
     while seeds and len(crashes) < MOST_CRASHES:
-        process = PROCESSES.Process(target=try_forgeries, args=(tmp_path, forge, rows, seeds))
+        process = PROCESSES.Process(target=try_forgeries, args=(tmp_path, store, forge, rows, seeds))
         process.start()
         process.join()
         if process.exitcode == 0:

@@ -26,6 +26,7 @@ LINE, RANK, TAIL = 64, 4, 64
 SLOTS_A_LINE = 8 * (LINE - RANK)
 DELETED = (1 << 32) - 1
 MAX_VALUE = (1 << 31) - 1
+MOST_GROUPS = 1000
 
 
 # One blob ----------------------------------------------------------------------------------------------------------
@@ -46,6 +47,8 @@ class Blob:
         width = directory["locator"]["width"].integer()
         length = 0 if self.has_keys else self.fixed
         self.locator = Locator(sections["locator"], width, self.index.total, length)
+        if width == 0 and len(self.records.data) != length * self.index.total + TAIL:
+            raise self.records.damaged(f"has {len(self.records.data)} bytes, not {length} a slot and {TAIL}")
         if ("key" in record) != (self.has_keys and self.key.width == 0):
             raise record.damaged(f"has a place for keys, or lacks it: {self.key.kind} in a blob of kind {self.kind}")
         self.key_var = Var.read(record["key"], self.fixed) if "key" in record else None
@@ -226,6 +229,8 @@ class Layers:
         overlays = [blob for blob in over if blob.kind == "overlay"]
         if [blob.kind for blob in blobs] != ["base", *["group"] * len(self.groups), *["overlay"] * len(overlays[:1])]:
             raise blobs[0].directory["kind"].damaged("is not that of a base, then groups, then at most one overlay")
+        if len(self.groups) > MOST_GROUPS:
+            raise self.base.directory["kind"].damaged(f"has {len(self.groups)} groups over it; {MOST_GROUPS} are the most")
         self.overlay = overlays[0] if overlays else None
         for blob in blobs:
             self.check_base(blob, hashes[0])

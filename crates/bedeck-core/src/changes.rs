@@ -27,8 +27,9 @@ impl<'a> Changes<'a> {
         Self { lines, places: places.as_chunks().0, inserted: inserted.as_chunks().0 }
     }
 
-    /// Checks that they fit each other and a base of so many slots: every one has its place, and every place is a slot of `own`, or deleted.
-    pub fn check(&self, slots: u64, own: u64) -> Result<()> {
+    /// Checks that they fit each other and a base of so many slots: every one has its place; and that every record of the overlay, which has `own`
+    /// slots with one or without, has one place.
+    pub fn check(&self, slots: u64, own: u64, is_record: impl Fn(u32) -> bool) -> Result<()> {
         let wrong = |what: &str| Err(Error::Damaged(format!("section changes: {what}")));
         if self.lines.len() as u64 != slots.div_ceil(SLOTS as u64) * LINE as u64 {
             return wrong("its length does not fit the slots of the base");
@@ -43,12 +44,22 @@ impl<'a> Changes<'a> {
         if ones != self.places.len() as u64 || (slots..).take(SLOTS).any(|slot| self.bit(slot as usize)) {
             return wrong("not every slot that is changed has a place");
         }
-        let lies =
-            |place: &[u8; 4]| matches!(u32::from_le_bytes(*place), slot if slot == DELETED || u64::from(slot) < own);
-        if self.places.iter().chain(self.inserted).all(lies) {
+        if slots + self.inserted.len() as u64 >= u64::from(DELETED) {
+            return wrong("more keys are inserted than there are ordinals");
+        }
+        let mut placed = vec![false; own as usize];
+        let places = self.places.iter().chain(self.inserted).map(|place| u32::from_le_bytes(*place));
+        for place in places.filter(|place| *place != DELETED) {
+            match placed.get_mut(place as usize) {
+                None => return wrong("a place is not a slot of the overlay"),
+                Some(true) => return wrong("two places lead to one record"),
+                Some(placed) => *placed = true,
+            }
+        }
+        if (0..).zip(placed).all(|(slot, placed)| placed == is_record(slot)) {
             Ok(())
         } else {
-            wrong("a place is not a slot of the overlay")
+            wrong("a record has no place, or a place no record")
         }
     }
 
@@ -110,6 +121,12 @@ impl<'a> Changes<'a> {
         self.inserted.len() as u32
     }
 
+    /// Records of the overlay that a place leads to.
+    pub fn places(&self) -> u64 {
+        let places = self.places.iter().chain(self.inserted);
+        places.filter(|place| u32::from_le_bytes(**place) != DELETED).count() as u64
+    }
+
     /// Slots of the base that are replaced or deleted.
     pub fn replacements(&self) -> u64 {
         self.places.len() as u64
@@ -141,8 +158,14 @@ mod tests {
             let changed: Vec<u32> = (0..slots as u32).filter(|slot| slot % 7 == 3 || slot % 480 == 479).collect();
             let lines = write_lines(slots, changed.iter().copied());
             let places: Vec<u8> = (0..changed.len() as u32).rev().flat_map(u32::to_le_bytes).collect();
-            let changes = Changes::new(&lines, &places, &[1, 0, 0, 0, 255, 255, 255, 255]);
-            changes.check(slots, 5_000).unwrap();
+            let last = changed.len() as u32;
+            let inserted = [last, DELETED].map(u32::to_le_bytes);
+            let changes = Changes::new(&lines, &places, inserted.as_flattened());
+            let own = u64::from(last) + 1;
+            changes.check(slots, own, |_| true).unwrap();
+            assert!(changes.check(slots, own + 1, |_| true).is_err());
+            assert!(changes.check(slots, own, |slot| slot > 0).is_err());
+            changes.check(slots, own + 1, |slot| slot <= last).unwrap();
             let mut next = changed.len() as u32;
             for slot in 0..slots as u32 {
                 assert_eq!(changes.has(slot), changed.contains(&slot));
@@ -151,7 +174,7 @@ mod tests {
                     assert_eq!(changes.place(slot), next);
                 }
             }
-            assert_eq!((changes.inserted(0), changes.inserted(1), changes.inserted(2)), (1, DELETED, DELETED));
+            assert_eq!((changes.inserted(0), changes.inserted(1), changes.inserted(2)), (last, DELETED, DELETED));
             assert_eq!((changes.insertions(), changes.replacements()), (2, changed.len() as u64));
         }
     }
@@ -159,11 +182,15 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let lines = write_lines(1_000, [3u32, 700].into_iter());
-        let check = |lines: &[u8], places: &[u8], slots| Changes::new(lines, places, &[]).check(slots, 9);
+        let check = |lines: &[u8], places: &[u8], slots| {
+            Changes::new(lines, places, &[]).check(slots, 9, |slot| matches!(slot, 0 | 8))
+        };
         let places = [8u8, 0, 0, 0, 0, 0, 0, 0];
         assert!(check(&lines, &places, 1_000).is_ok());
         assert!(check(&lines, &places[..4], 1_000).is_err());
-        assert!(check(&lines, &[9, 0, 0, 0, 0, 0, 0, 0], 1_000).is_err());
+        for wrong in [9, 1, 0] {
+            assert!(check(&lines, &[wrong, 0, 0, 0, 0, 0, 0, 0], 1_000).is_err());
+        }
         assert!(check(&lines, &places, 700).is_err());
         assert!(check(&lines, &places, 2_000).is_err());
         let mut wrong = lines;

@@ -6,7 +6,7 @@ use crate::blob::View;
 use crate::directory::{Field, KeySpec};
 use crate::error::{Error, Result};
 use crate::key::KeyKind;
-use crate::layers::Layer;
+use crate::layers::{Layer, MOST_GROUPS};
 use crate::locator::Span;
 use crate::selection::{Child, Node};
 use crate::version::{Place, Resolved, Type, Version, source};
@@ -49,8 +49,8 @@ impl Span {
     }
 }
 
-/// Blobs that a type's fields can be read from.
-pub const MOST_SOURCES: u64 = 4000;
+/// Blobs that a type's fields can be read from: [`Type::sources`].
+const MOST_SOURCES: u64 = 2 + MOST_GROUPS as u64;
 
 /// The key that one place of a reference names.
 #[derive(Debug, Clone, Copy)]

@@ -29,6 +29,9 @@ pub enum Layer {
     Overlay = 1,
 }
 
+/// Groups that can lie over a base.
+pub const MOST_GROUPS: usize = 1_000;
+
 /// What marks the offset of a span in the overlay.
 const OVERLAY: u64 = 1 << 63;
 /// The offset of a span that stands for a record of the base that is deleted; its ordinal is the slot.
@@ -64,8 +67,10 @@ impl Layers {
     /// Puts blobs together: a base, then groups, then at most one overlay, all of one type and epoch. `hashes` are theirs, in this order.
     pub fn new(blobs: Vec<Arc<Blob>>, hashes: &[&str]) -> Result<Self> {
         let mut blobs = blobs.into_iter();
-        let base = blobs.next().filter(|blob| blob.directory().kind == Kind::Base);
-        let base = base.ok_or_else(|| Error::Damaged("the first layer of a type is not a base".into()))?;
+        let base = blobs.next().ok_or_else(|| Error::Damaged("a type has no layers".into()))?;
+        if base.directory().kind != Kind::Base {
+            return Err(base.damaged("directory", "the first layer of a type, and not a base"));
+        }
         let mut layers = Self { base, groups: Vec::new(), overlay: None };
         for blob in blobs {
             let (ours, theirs) = (layers.base.directory(), blob.directory());
@@ -75,12 +80,18 @@ impl Layers {
             }
             match theirs.kind {
                 Kind::Base => return Err(blob.damaged("directory", "a second base")),
+                Kind::Group if layers.groups.len() == MOST_GROUPS => {
+                    return Err(blob.damaged("directory", "more than 1,000 groups over one base"));
+                }
                 Kind::Group if theirs.index == ours.index => layers.groups.insert(0, blob),
                 Kind::Group => return Err(blob.damaged("directory", "a group whose slots are not those of its base")),
                 Kind::Overlay => {
-                    let own = theirs.index.total_slots();
-                    let checked = blob.changes().check(ours.index.total_slots(), own);
+                    let (changes, own) = (blob.changes(), theirs.index.total_slots());
+                    let checked = changes.check(ours.index.total_slots(), own, |slot| !blob.span(slot).is_missing());
                     checked.map_err(|error| blob.damaged("changes", &error.to_string()))?;
+                    if changes.replacements() > ours.records || changes.places() != theirs.records {
+                        return Err(blob.damaged("directory", "records: not as many as it has places for"));
+                    }
                     layers.overlay = Some(blob);
                 }
             }
