@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from bedeck.errors import StoreError
 from bedeck.objects import Stored
 from bedeck.store import Store
 
-__all__ = ["LARGE", "Away", "asked", "flip", "gone", "large_rows", "sound"]
+__all__ = ["LARGE", "Away", "asked", "flip", "fork", "gone", "large_rows", "sound"]
 
 Fault = Callable[[str, bytes], bytes]
 
@@ -112,6 +113,13 @@ def gone(name: str, _: bytes) -> bytes:
 def asked(notes: Path, start: str) -> list[str]:
     """What was asked for, of what begins with ``start``."""
     return [line for line in notes.read_text().splitlines() if line.startswith(start)]
+
+
+def fork() -> int:
+    """Fork, whatever newer Pythons think of that where there are threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def flip(data: bytes, place: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Versions of one catalogue built one over the other, straight through the core, and how such catalogues change from day to day."""
+"""Versions of a catalogue built one over the other, straight through the core, and what changes from day to day."""
 
 import json
 import random
@@ -43,7 +43,7 @@ class Chain:
         outcome = self.attempt(catalogue, **told)
         if "types" not in outcome.result:
             return outcome.result["compact"]
-        self._take(catalogue, outcome.result["types"], outcome)
+        self._take(catalogue, outcome.result["types"])
         return {type_["name"]: type_ for type_ in outcome.result["types"]}
 
     def attempt(self, catalogue: Mapping[str, Rows], **told: Any) -> "Attempt":
@@ -54,7 +54,7 @@ class Chain:
         """The kinds of the layers of a type."""
         return [layer["kind"] for layer in self.entries[name]["layers"]]
 
-    def _take(self, catalogue: Mapping[str, Rows], built: list[dict[str, Any]], attempt: Any = None) -> None:
+    def _take(self, catalogue: Mapping[str, Rows], built: list[dict[str, Any]]) -> None:
         entries = {}
         for type_ in built:
             before = self.entries.get(type_["name"], {"layers": []})["layers"]
@@ -103,7 +103,7 @@ def build(  # noqa: PLR0913, PLR0917 - all that a build can be told
     builder = Builder(place, threads, MEMORY)
     for name, rows in catalogue.items():
         builder.add_type(json.dumps(spec_of(rows) | spec))
-        table = canonical(table_of(rows, target or catalogue), rows)
+        table = canonical(table_of(rows, target or catalogue))
         if shuffle is not None:
             order = list(range(table.num_rows))
             random.Random(shuffle).shuffle(order)
@@ -149,7 +149,7 @@ def spec_of(rows: Rows) -> dict[str, Any]:
     }
 
 
-def canonical(table: pa.Table, rows: Rows) -> pa.Table:
+def canonical(table: pa.Table) -> pa.Table:
     """The table in the Arrow types that the core takes."""
     return pa.table(
         [table[name].cast(large(table[name].type)) for name in table.column_names], names=table.column_names

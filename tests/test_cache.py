@@ -1,8 +1,11 @@
 """Stores that are elsewhere come through a cache on this host: whole or not at all, once for all processes."""
 
+# ruff: noqa: S301 - what is unpickled here was pickled here
+
+import pickle
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import bedeck
+import servers
 from away import LARGE, Away, asked, flip, gone, large_rows, sound
-from bedeck.errors import DamagedError, StoreError
-from bedeck.store import LocalStore
+from bedeck.errors import DamagedError, NotFoundError, StoreError
+from bedeck.store import LocalStore, Store
 from stores import SMALL, answers, contents, small_rows
 
 PATIENCE = 60  # seconds until a test that waits for something gives up
@@ -129,6 +133,54 @@ def test_where_there_is_no_place_for_a_cache_it_is_told(away: Away, tmp_path: Pa
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"use the cache .*cache= can put elsewhere"):
         bedeck.open(away.store(), cache=tmp_path / "file")
+
+
+# Layers
+
+
+@pytest.fixture
+def layered(tmp_path: Path) -> Path:
+    """A store whose second version is an overlay of a few records over the first, served for now."""
+    producer = bedeck.Producer(tmp_path / "layered", LARGE)
+    rows = large_rows("old")
+    producer.cycle(rows)
+    rows["t"][:20] = large_rows("new", 20)["t"]
+    producer.cycle(rows)
+    LocalStore(tmp_path / "layered").pin(1, "the other is for later")
+    return tmp_path / "layered"
+
+
+def test_of_a_version_over_the_same_base_only_what_is_new_comes_and_is_mapped(layered: Path) -> None:
+    away = Away(layered)
+    catalogue = bedeck.open(away.store())
+    catalogue.warm()
+    base, before = blobs_of(layered, 1), catalogue.status().downloaded
+    view = catalogue.view()
+    LocalStore(layered).unpin("now")
+    assert catalogue.refresh()
+    (overlay,) = blobs_of(layered, 2) - base
+    size = (layered / "blobs" / overlay).stat().st_size
+    assert size < MIB
+    assert catalogue.status().downloaded - before == size
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if str(catalogue.path) in line]
+    assert sorted(Path(words[5]).name for words in lines) == sorted(base | {overlay})
+    keys = range(40)
+    expected = [large_rows(tag, 40)["t"][key]["noise"] for tag, key in [("new" if k < 20 else "old", k) for k in keys]]
+    assert [row["noise"] for row in catalogue["t"].decorate(keys)] == expected
+    assert [row["noise"] for row in view["t"].decorate(keys)] == [row["noise"] for row in large_rows("old", 40)["t"]]
+    memory = catalogue.memory()
+    assert memory["mapped"] == memory["bytes"]
+
+
+def test_an_overlay_without_its_base_is_told_until_the_base_is_back(layered: Path, tmp_path: Path) -> None:
+    LocalStore(layered).unpin("now")
+    (base,) = (name for name in blobs_of(layered, 1) if name.startswith("t-"))
+    (layered / "blobs" / base).rename(tmp_path / base)
+    with pytest.raises(DamagedError, match=base):
+        bedeck.open(Away(layered).store())
+    (tmp_path / base).rename(layered / "blobs" / base)
+    catalogue = bedeck.open(Away(layered).store())
+    assert catalogue.version == 2
 
 
 # Away
@@ -381,3 +433,34 @@ def test_how_many_are_kept_can_be_said(away: Away, path: Path, keep: int) -> Non
         folder = bedeck.open(away.store(), keep=keep).path
     here = set(contents(folder / "blobs"))
     assert here == set().union(*(blobs_of(path, version) for version in range(6 - keep, 6)))
+
+
+# Over the network
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[servers.Place]:
+    with servers.s3() as place:
+        yield place
+
+
+def test_a_store_in_s3_is_followed(s3: servers.Place, tmp_path: Path) -> None:
+    store = Store.at(f"{s3.url}/followed", **s3.options)
+    rows = [large_rows(tag) for tag in ("old", "new")]
+    with pytest.raises(NotFoundError, match="nothing is announced"):
+        bedeck.open(store, cache=tmp_path / "cache")
+    bedeck.build(LARGE, store, rows[0])
+    with closing(bedeck.open(store, cache=tmp_path / "cache", follow=True, poll=OFTEN)) as catalogue:
+        refreshed = threading.Event()
+        catalogue.listen(lambda _: refreshed.set())
+        keys = range(0, 13_000, 997)
+        assert [row["noise"] for row in catalogue["t"].decorate(keys)] == [rows[0]["t"][key]["noise"] for key in keys]
+        bedeck.build(LARGE, store, rows[1])
+        assert refreshed.wait(PATIENCE)
+        assert [row["noise"] for row in catalogue["t"].decorate(keys)] == [rows[1]["t"][key]["noise"] for key in keys]
+        status = catalogue.status()
+        assert (status.version, status.announced, status.reachable, status.failures) == (2, 2, True, 0)
+        assert status.downloaded > 25 * MIB
+        again = pickle.loads(pickle.dumps(catalogue))
+        again.close()
+        assert (again.version, again.status().downloaded, again.path) == (2, 0, catalogue.path)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import bedeck
-from away import LARGE, Away, asked, gone, large_rows
+from away import LARGE, Away, asked, fork, gone, large_rows
 from bedeck.errors import StoreError
 from bedeck.store import LocalStore
 from stores import contents
@@ -344,7 +344,7 @@ def test_a_forked_child_follows_what_its_parent_brings(host: Host) -> None:
     host.local.pin(OLD, "to begin with")
     catalogue = host.open(follow=True, poll=0.01)
     hearing, telling = os.pipe()
-    child = os.fork()
+    child = fork()
     if not child:
         signal.alarm(PATIENCE)  # a child that hangs is killed, and so told
         code = 1
@@ -375,7 +375,7 @@ def test_a_forked_child_holds_no_turn(host: Host) -> None:
 
     def fork(name: str, data: bytes) -> bytes:
         if name.startswith("blobs/t-") and not children:
-            children.append(os.fork())
+            children.append(fork())
             if not children[0]:
                 signal.alarm(PATIENCE)
                 while True:

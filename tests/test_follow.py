@@ -22,6 +22,7 @@ import pyarrow as pa
 import pytest
 
 import bedeck
+from away import Away, fork
 from bedeck import Catalogue, Event, Key, Schema, Type, verified
 from bedeck._limit import memory_limit
 from bedeck.errors import NotFoundError, SelectionError
@@ -281,6 +282,40 @@ def test_no_list_mixes_versions_under_back_to_back_refreshes() -> None:
         assert mixed == []
         assert catalogue.status().refreshes == moved
         assert len(mapped(local.path)) == 2
+
+
+def test_of_many_refreshes_at_once_one_moves_it(store: Path) -> None:
+    with closing(bedeck.open(store, follow=True, poll=OFTEN)) as catalogue, ThreadPoolExecutor(8) as pool:
+        told: list[tuple[int, int | None]] = []
+        catalogue.listen(lambda event: told.append((event.old, event.new)))
+        for rows in ROWS[1:]:
+            bedeck.build(SMALL, store, rows)
+            for refreshed in [pool.submit(catalogue.refresh) for _ in range(16)]:
+                refreshed.result(PATIENCE)
+            assert catalogue.version == LocalStore(store).head().served.version
+        assert told == [(1, 2), (2, 3)]
+
+
+def test_a_refresh_from_a_signal_that_comes_upon_another_does_not_wait_for_itself(store: Path, tmp_path: Path) -> None:
+    """As a service does that is told to refresh by SIGHUP."""
+    away = Away(store)
+    catalogue = bedeck.open(away.store(), cache=tmp_path / "cache")
+    bedeck.build(SMALL, store, ROWS[1])
+    inner: list[bool] = []
+
+    def interrupt(name: str, data: bytes) -> bytes:
+        if name.startswith("manifests/") and not inner:
+            signal.raise_signal(signal.SIGHUP)
+        return data
+
+    before = signal.signal(signal.SIGHUP, lambda *_: inner.append(catalogue.refresh()))
+    try:
+        away.fault = interrupt
+        assert catalogue.refresh() is True
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert inner == [False]
+    assert catalogue.version == 2
 
 
 # What is in use
@@ -592,6 +627,31 @@ def test_a_process_that_follows_ends_when_it_is_done(store: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
+HANGING = """
+import os, sys, threading, bedeck
+from away import Away, fork
+away, begun = Away(sys.argv[1]), threading.Event()
+catalogue = bedeck.open(away.store(), cache=sys.argv[2], follow=True, poll=0.001)
+
+def hang(name, data):
+    begun.set()
+    threading.Event().wait()
+
+away.fault = hang
+assert begun.wait(60)
+print("goes", flush=True)
+"""
+
+
+def test_a_process_ends_though_a_refresh_hangs(store: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HANGING, str(store), str(tmp_path / "cache")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(  # noqa: S603 - this very Python
+        command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "goes\n", "")
+
+
 def test_a_pickled_catalogue_follows_where_it_is_read(store: Path) -> None:
     with closing(bedeck.open(store, follow=True, poll=3600, keep=5, overcommit=True)) as catalogue:
         data = pickle.dumps((catalogue, catalogue["t"].select("s")))
@@ -607,7 +667,7 @@ def test_a_forked_child_follows_by_itself(store: Path) -> None:
     """As under a server that loads the application and then forks its workers."""
     catalogue = bedeck.open(store, follow=True, poll=OFTEN)
     hearing, telling = os.pipe()
-    child = os.fork()
+    child = fork()
     if not child:
         signal.alarm(PATIENCE)  # a child that hangs is killed, and so told
         code = 1

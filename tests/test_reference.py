@@ -67,6 +67,16 @@ def test_a_pinned_version_goes_before_the_announced_one(tmp_path: Path) -> None:
     assert reference.open(tmp_path).version == 2
 
 
+def test_a_version_that_was_dropped_is_not_found_though_its_files_are_there(tmp_path: Path) -> None:
+    for number in (1, 2):
+        publish(tmp_path, number)
+    second = json.loads((tmp_path / "log" / "0000000002.json").read_text().split("\n")[0])["announced"]
+    announce(tmp_path, 3, kind="collect", announced=second, details={"versions": [1]})
+    with pytest.raises(NotFoundError, match="version 1 is not kept any more, as entry 3"):
+        reference.open(tmp_path, version=1)
+    assert reference.open(tmp_path).version == reference.open(tmp_path, version=2).version == 2
+
+
 def test_every_flipped_bit_of_log_and_manifest_is_found(tmp_path: Path) -> None:
     publish(tmp_path, 1)
     for path in (*tmp_path.glob("log/*"), *tmp_path.glob("manifests/*")):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -354,3 +355,27 @@ def test_another_process_of_this_user_need_not_verify_again(
     assert other() == ["verifies", "2"]
     rewrite(blobs["t"], blobs["t"].read_bytes())
     assert other() == ["verifies t", "2"]
+
+
+def test_one_process_at_a_time_verifies_and_the_next_one_finds_the_marks(
+    blobs: dict[str, Path], tmp_path: Path, runtime: Path, later: Callable[..., None]
+) -> None:
+    command = [sys.executable, "-c", ANOTHER, str(tmp_path / "store")]
+    later(60, *blobs.values())
+    with verified.turn():
+        other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - this very Python
+        while str(runtime / "bedeck" / "turn") not in opened(other.pid):
+            assert other.poll() is None
+        for blob in (of["blob"] for of in layers(blobs)):
+            path = tmp_path / "store" / "blobs" / blob["name"]
+            verified.mark(path, blob["hash"], verified.name_of(path, blob["hash"]))
+    assert other.communicate(timeout=60)[0].splitlines() == ["verifies", "2"]
+
+
+def opened(process: int) -> set[str]:
+    """The files that a process has open."""
+    found = set()
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(link.readlink()))
+    return found

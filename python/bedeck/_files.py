@@ -32,6 +32,10 @@ def find_version(root: Path, version: int | None) -> Json:
     numbers = [int(path.stem) for path in (root / "log").glob("*.json") if re.fullmatch(r"[0-9]{10}", path.stem)]
     for number in range(max(numbers, default=0), 0, -1):
         entry = read_entry(root / "log" / f"{number:010}.json", number)
+        if entry["kind"].text() == "collect" and version in [
+            of.integer() for of in entry["details"]["versions"].items()
+        ]:
+            raise NotFoundError(f"{root}: version {version} is not kept any more, as entry {number} of its log says")
         refs = [ref for ref in (entry["pinned"], entry["announced"]) if ref.value is not None]
         for ref in refs:
             if version is None or ref["version"].integer() == version:

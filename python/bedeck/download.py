@@ -97,7 +97,8 @@ class Download:
             _reserve(part, size)
             self._share([source for source in (part if begun else None, old) if source is not None], part)
             os.fsync(part)
-            if size >= HUGE:  # it is read back, to be verified once more, by whoever maps it
+            if size >= HUGE and hasattr(os, "posix_fadvise"):
+                # It is read back, to be verified once more, by whoever maps it.
                 os.posix_fadvise(part, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(part)
@@ -191,9 +192,10 @@ def _chunks(blob: Mapping[str, Any], place: str) -> Iterator[tuple[int, str]]:
 
 def _reserve(part: int, size: int) -> None:
     """Have a full disk be told now, and not after gigabytes."""
+    reserve = getattr(os, "posix_fallocate", None)  # not on macOS
     try:
-        if size:
-            os.posix_fallocate(part, 0, size)
+        if reserve and size:
+            reserve(part, 0, size)
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:  # not all file systems can
             raise

@@ -75,8 +75,9 @@ class Folder:
         """This process asks."""
 
     def head(self) -> Entry | None:
-        """The newest entry of the log."""
-        return self._store.head()
+        """The newest entry of the log, in the same time however long that is."""
+        there = (self._store.path / "log").is_dir()
+        return self._store.log.head() if there else self._store.head()
 
     def resolve(self, version: int) -> Ref:
         """Where the manifest of a version is."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn, Protocol
 
-from bedeck.errors import DamagedError, FormatError, NotFoundError, SelectionError, StoreError
+from bedeck.errors import DamagedError, Error, FormatError, NotFoundError, SelectionError, StoreError
 from bedeck.log import Entry, Ref
 from bedeck.manifest import blobs_of
 from bedeck.memory import Footprint, MemoryWarning, warn
@@ -55,6 +55,7 @@ class Refresher:
         self._overcommit = overcommit
         self._fixed = False
         self._settled = 0
+        self._warned: Ref | None = None
         self._failed: Ref | None = None
         self._tries = 0
         self._rested = 0.0
@@ -114,9 +115,10 @@ class Refresher:
 
         return stop
 
-    def enlist(self, selection: Chosen) -> None:
-        """Take only versions that can answer ``selection``, as long as it lives."""
-        with self._moving:
+    def enlist(self, selection: Chosen, catalogue: Stateful) -> None:
+        """Compile ``selection``; from now on take only versions that can answer it, as long as it lives."""
+        with self._moving:  # no version is taken in between
+            catalogue.state.compiled(selection.name, selection.fields)
             if len(self._selections) >= self._many:
                 self._selections = [known for known in self._selections if known()]
                 self._many = 2 * len(self._selections) + LEAST_MANY
@@ -192,8 +194,9 @@ class Refresher:
             self._failed = ref
             self._rested = time.monotonic() + self._poll * min(2**self._tries, MOST_POLLS)
         self.journal.failed(str(error), version if refused else None)
-        # Its text only: whoever keeps the record would keep the version mapped.
-        log.warning("still version %d of %s: %s", old.version, self.origin.place, str(error))
+        # The error's text only: whoever keeps the record would keep the version mapped. Of what should never be, all.
+        told = None if isinstance(error, Error | MisfitError) else error
+        log.warning("still version %d of %s: %s", old.version, self.origin.place, str(error), exc_info=told)
         event = Event("refused" if refused else "failed", old.version, version, str(error), seconds)
         return event, None if isinstance(error, MisfitError) else error
 
@@ -240,7 +243,8 @@ class Refresher:
             return mended.open(self._verify, footprint, before)
 
     def _refuse(self, ref: Ref, text: str) -> NoReturn:
-        if ref != self._failed:
+        if ref != self._warned:
+            self._warned = ref
             with suppress(MemoryWarning):  # where it is an error
                 warn(text)
         raise MisfitError(text)
@@ -251,7 +255,7 @@ class Refresher:
         try:
             new.prepare(self._choices(), old)
             new.warm_like(old)
-            with self._moving:  # no selection is made between the last check and the swap
+            with self._moving:  # no selection is made in between
                 new.prepare(self._choices(), old)
                 catalogue.state = new
         except SelectionError as error:

@@ -1,9 +1,15 @@
 //! The canonical form of records as a version has them (docs/format.md, "Digest"): what digests are sums over, and what tells records apart.
 
+use std::collections::hash_map::Entry;
+
+use rustc_hash::FxHashMap;
+
+use crate::blob::Blob;
+use crate::directory::Field;
 use crate::error::Result;
 use crate::gather::{Frame, Named};
 use crate::key::KeyKind;
-use crate::record::{Value, write_varint};
+use crate::record::{Packed, Record, Value, write_varint};
 use crate::row::{Tag, write_bytes, write_canonical_key, write_tag};
 use crate::selection::{Node, Source};
 use crate::version::Version;
@@ -33,11 +39,13 @@ impl Canon {
     }
 
     /// Appends the canonical form of record `i` of `frame`, which is there, to `out`, and to `ends` where the key ends and where each field does.
+    /// `memo` is of this version alone.
     pub fn write(
         &self,
         version: &Version,
         frame: &Frame,
         i: usize,
+        memo: &mut Memo,
         out: &mut Vec<u8>,
         ends: &mut Vec<usize>,
     ) -> Result<()> {
@@ -52,12 +60,12 @@ impl Canon {
             write_varint(u64::from(*id), out);
             let there = match steps[*at].source {
                 Source::Field(field) => {
-                    let field = &layers.blob(span.layer()).columns()[field];
-                    write_value(record.value(field)?, out)
+                    let blob = layers.blob(span.layer());
+                    memo.write(blob, &blob.columns()[field], &record, out)?
                 }
                 Source::Aside(group, field) => {
-                    let field = &layers.groups[group].columns()[field];
-                    write_value(layers.aside(group, span.ordinal)?.value(field)?, out)
+                    let blob = &layers.groups[group];
+                    memo.write(blob, &blob.columns()[field], &layers.aside(group, span.ordinal)?, out)?
                 }
                 Source::Keys(child) => self.write_keys(version, frame, i, child, out)?,
                 Source::Key | Source::Nothing | Source::Through(_) => false,
@@ -97,11 +105,41 @@ impl Canon {
     }
 }
 
+/// Lists that many records have in common, in canonical form: taking them apart item by item is what takes longest.
+#[derive(Debug, Default)]
+pub struct Memo(FxHashMap<(usize, u64, u64), Box<[u8]>>);
+
+impl Memo {
+    /// Appends the value of a field of `blob`; false, and nothing, where it is null.
+    fn write(&mut self, blob: &Blob, field: &Field, record: &Record<'_>, out: &mut Vec<u8>) -> Result<bool> {
+        let (Some(table), Some(bits), true) = (field.values, &field.bits, field.field_type.list) else {
+            return Ok(write_value(record.value(field)?, out));
+        };
+        if record.is_null(field) {
+            return Ok(false);
+        }
+        let place = record.packed(&Packed::new(bits.offset, bits.bits));
+        match self.0.entry((blob.map().address(), table.offset, place)) {
+            Entry::Occupied(known) => out.extend_from_slice(known.get()),
+            Entry::Vacant(free) => {
+                let start = out.len();
+                write_value(record.value(field)?, out);
+                free.insert(out[start..].into());
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// Appends a stored key.
 fn write_stored(kind: KeyKind, stored: &[u8], out: &mut Vec<u8>) {
-    let mut text = Vec::new();
-    kind.print(stored, &mut text);
-    write_canonical_key(kind, &text, out);
+    match kind {
+        KeyKind::Base62 | KeyKind::Uuid => {
+            write_varint(if kind == KeyKind::Uuid { 36 } else { 22 }, out);
+            kind.print(stored, out);
+        }
+        KeyKind::Int | KeyKind::String | KeyKind::Bytes => write_canonical_key(kind, stored, out),
+    }
 }
 
 /// Appends a value; false, and nothing, where it is null.

@@ -23,7 +23,8 @@ pub struct Options {
     pub update: bool,
     /// A number that differs in more than this share of the records of a base goes into a group of its own.
     pub group_share: f64,
-    /// Where more than this share of the records of a base are replaced, inserted or deleted, there is a new base.
+    /// Where more than this share of the records of a base are replaced, inserted or deleted, there is a new base. A base that has less
+    /// than a twentieth of the records that references connect counts as if it had as many: the new bases are of all these.
     pub compact_share: f64,
     /// Whether there is a new base for every type.
     pub compact: bool,
@@ -161,14 +162,15 @@ impl Builder {
         let apart: Vec<Option<String>> =
             inputs.iter().map(|input| why_apart(input, before(&input.spec.name))).collect();
         let mut reasons = shared(&groups, &apart, &epochs(&inputs, current));
+        let like: Vec<bool> = reasons.iter().map(Option::is_none).collect();
+        if options.compact {
+            reasons.iter_mut().for_each(|reason| _ = reason.get_or_insert("new bases were asked for".to_owned()));
+        }
         if let (true, Some(reason)) = (options.update, reasons.iter().flatten().next()) {
             return Ok(Outcome::Compact(reason.clone()));
         }
-        if options.update && options.compact {
-            return Ok(Outcome::Compact("new bases were asked for".to_owned()));
-        }
-        let like: Vec<bool> = reasons.iter().map(Option::is_none).collect();
         let before = Before::new(current, inputs.iter().zip(&like).filter(|(_, like)| **like).map(|(input, _)| input))?;
+        let most = most(&inputs, current, &groups, options);
         let mut held: Vec<Option<Held>> = Vec::new();
         let mut inputs: Vec<Option<Input>> = inputs.into_iter().map(Some).collect();
         let mut place = 0;
@@ -178,9 +180,9 @@ impl Builder {
                 && let (Some(input), Some(mine)) = (inputs[i].take(), rows[i].take())
             {
                 let deleted = deleted.remove(&input.spec.name).unwrap_or_default();
-                let of_type = Held::new(input, mine, &before, place, &deleted, options, &site)?;
+                let of_type = Held::new(input, mine, &before, place, most[i], &deleted, options, &site)?;
                 place += 1;
-                reasons[i] = of_type.why_anew(options);
+                reasons[i] = reasons[i].take().or_else(|| of_type.why_anew());
                 held[i] = Some(of_type);
             }
         }
@@ -249,6 +251,19 @@ fn why_apart(input: &Input, before: Option<&Type>) -> Option<String> {
         }
     }
     None
+}
+
+/// How many records may lie over the base of each type.
+fn most(inputs: &[Input], current: &Version, groups: &[usize], options: &Options) -> Vec<u64> {
+    let records = |input: &Input| {
+        current.find(&input.spec.name).map_or(0, |place| current.types[place].layers.base.directory().records)
+    };
+    let records: Vec<u64> = inputs.iter().map(records).collect();
+    let most = (0..groups.len()).map(|i| {
+        let connected: u64 = (0..groups.len()).filter(|other| groups[*other] == groups[i]).map(|j| records[j]).sum();
+        (records[i].max(connected / 20) as f64 * options.compact_share) as u64
+    });
+    most.collect()
 }
 
 /// The epochs that types have in a version.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::canonical::Canon;
+use crate::canonical::{Canon, Memo};
 use crate::error::Result;
 use crate::gather::Frame;
 use crate::layers::Layer;
@@ -151,6 +151,7 @@ fn compare(
     found: &mut Difference,
 ) -> Result<()> {
     let (mut left, mut right) = (Frame::default(), Frame::default());
+    let mut memos = (Memo::default(), Memo::default());
     let (mut old, mut new) = (Vec::new(), Vec::new());
     let (mut old_ends, mut new_ends) = (Vec::new(), Vec::new());
     each_batch(before.of_type(), piece, |spans, keys| {
@@ -168,10 +169,10 @@ fn compare(
             }
             old.clear();
             old_ends.clear();
-            canons.0.write(before.version, &left, i, &mut old, &mut old_ends)?;
+            canons.0.write(before.version, &left, i, &mut memos.0, &mut old, &mut old_ends)?;
             new.clear();
             new_ends.clear();
-            canons.1.write(after.version, &right, i, &mut new, &mut new_ends)?;
+            canons.1.write(after.version, &right, i, &mut memos.1, &mut new, &mut new_ends)?;
             let mut same = true;
             for (id, sample) in &mut found.fields {
                 let value = |canon: &Canon, ends: &[usize]| {

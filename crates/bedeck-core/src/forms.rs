@@ -1,6 +1,6 @@
 //! Canonical forms of records, a batch at a time, and what tells one from another.
 
-use crate::canonical::Canon;
+use crate::canonical::{Canon, Memo};
 use crate::error::Result;
 use crate::gather::Frame;
 use crate::layers::Layers;
@@ -52,13 +52,14 @@ pub struct Reader<'a> {
     version: &'a Version,
     canon: &'a Canon,
     frame: Frame,
+    memo: Memo,
     form: Form,
 }
 
 impl<'a> Reader<'a> {
     /// One that has read nothing yet.
     pub fn new(version: &'a Version, canon: &'a Canon) -> Self {
-        Self { version, canon, frame: Frame::default(), form: Form::default() }
+        Self { version, canon, frame: Frame::default(), memo: Memo::default(), form: Form::default() }
     }
 
     /// The layers it reads.
@@ -95,7 +96,8 @@ impl<'a> Reader<'a> {
     /// The form of record `i` of those, which is there.
     pub fn form(&mut self, i: usize) -> Result<&Form> {
         self.form.clear();
-        self.canon.write(self.version, &self.frame, i, &mut self.form.bytes, &mut self.form.ends)?;
+        let Self { version, canon, frame, memo, form } = self;
+        canon.write(version, frame, i, memo, &mut form.bytes, &mut form.ends)?;
         Ok(&self.form)
     }
 }

@@ -38,18 +38,23 @@ pub struct Held {
     /// In an update, the records of the overlay before.
     pub overlay_before: Sum,
     records: u64,
+    /// Records that may lie over these.
+    most: u64,
     /// Keys there are ordinals for beyond those of the base.
     inserted: u64,
     slots: u64,
 }
 
 impl Held {
-    /// Holds the rows of a type against the version before, in which it has this place. An update deletes the keys `deleted`.
+    /// Holds the rows of a type against the version before, in which it has this place; `most` records may lie over its base. An update
+    /// deletes the keys `deleted`.
+    #[expect(clippy::too_many_arguments, reason = "all that a cycle knows of a type")]
     pub fn new(
         mut input: Input,
         rows: Rows,
         before: &Before,
         place: usize,
+        most: u64,
         deleted: &FxHashSet<Vec<u8>>,
         options: &Options,
         site: &Site<'_>,
@@ -59,7 +64,6 @@ impl Held {
         let rows = input.grouped(rows, base.index.seed, site)?;
         let drain = Arc::new(Drain::create(site.directory, "kept")?);
         let mut scatter = Scatter::new(drain.clone(), site.block);
-        let most = if options.compact { 0 } else { most(base.records, options) };
         let mut count = 0;
         let sifted = {
             let layout = layout(&input, before, place);
@@ -70,7 +74,7 @@ impl Held {
             let share = (!options.update && !options.compact).then_some(options.group_share);
             sift.run(share, &mut |kept| {
                 count += kept.len() as u64;
-                if count > most { Ok(()) } else { sift.keep(kept, &mut scatter) }
+                if options.compact || count > most { Ok(()) } else { sift.keep(kept, &mut scatter) }
             })?
         };
         let gone_before = gone(layers);
@@ -103,23 +107,20 @@ impl Held {
             removed,
             overlay_before,
             records,
+            most,
             inserted,
             slots,
         })
     }
 
     /// Why it needs a new base, if it does.
-    pub fn why_anew(&self, options: &Options) -> Option<String> {
+    pub fn why_anew(&self) -> Option<String> {
         let name = &self.input.spec.name;
-        if options.compact {
-            return Some("new bases were asked for".to_owned());
-        }
         let changed = self.count + self.gone.count();
-        if changed > most(self.records, options) {
+        if changed > self.most {
             return Some(format!(
-                "type {name:?}: {changed} records are replaced, inserted or deleted over a base of {}, more than {} % of these",
-                self.records,
-                options.compact_share * 100.0
+                "type {name:?}: {changed} records are replaced, inserted or deleted over a base of {}, and {} may be",
+                self.records, self.most
             ));
         }
         // Two of the numbers of an ordinal have a meaning of their own.
@@ -137,11 +138,6 @@ impl Held {
     pub fn release(self) -> (Input, Rows) {
         (self.input, self.rows)
     }
-}
-
-/// Records that an overlay may replace, insert or delete.
-fn most(records: u64, options: &Options) -> u64 {
-    (records as f64 * options.compact_share) as u64
 }
 
 /// How the rows of a type are read; the keys that it refers to are of the kinds they were before.

@@ -28,8 +28,8 @@ use crate::version::Version;
 /// Rows of one key: where the one that is kept lies, its source and row, and some of those of all.
 type Rivals = (u64, (u32, u64), Vec<(u32, u64)>);
 
-/// Rows, of all or of the first groups, by which it is decided which numbers go to a new group.
-const SAMPLE: u64 = 1 << 20;
+/// Rows by which it is decided which numbers go to a new group: those of the first groups, or all where there are fewer.
+const SAMPLE: u64 = 1 << 18;
 
 /// What rows are held against.
 pub struct Sift<'a> {
@@ -143,7 +143,7 @@ struct Pass<'a> {
 
 impl Sift<'_> {
     /// Passes over all rows. `keep` is called on this thread with the offsets of those that are not as the base has them. A number that
-    /// differs from the base in more than this share of its records, going by the first million of rows, goes to a group.
+    /// differs from the base in more than this share of its records, going by a sample of the rows, goes to a group.
     pub fn run(&self, group_share: Option<f64>, keep: &mut dyn FnMut(&[u64]) -> Result<()>) -> Result<Sifted> {
         let slots = |layers: &Layers| layers.over().map_or(0, |(overlay, _)| overlay.directory().index.total_slots());
         let seen = Marks::new(u64::from(self.base().slots()));
