@@ -327,6 +327,24 @@ def test_a_selection_that_a_service_holds_survives_a_rename(store: LocalStore):
     assert card.decorate([7]) == [{"text": "T7"}]
 
 
+def test_a_service_moves_on_through_compatible_changes_and_stays_at_others(store: LocalStore):
+    old = table(n=pa.array(range(COUNT), pa.int8()), text=[f"t{n}" for n in range(COUNT)])
+    publish(store, old)
+    catalogue = bedeck.open(store.path)
+    card = catalogue["a"].select("n", "text")
+    wide = table(n=pa.array(range(COUNT), pa.int32()), text=old["text"], more=["x"] * COUNT)
+    publish(store, wide)
+    assert catalogue.refresh()
+    assert card.decorate([7]) == [{"n": 7, "text": "t7"}]
+    publish(store, wide.drop_columns(["text"]), allow={"schema-change": "a mistake"})
+    with pytest.raises(bedeck.SelectionError, match="text"):
+        catalogue.refresh()
+    assert (catalogue.version, card.decorate([7])) == (2, [{"n": 7, "text": "t7"}])
+    publish(store, wide)
+    assert catalogue.refresh()
+    assert (catalogue.version, card.decorate([7])) == (4, [{"n": 7, "text": "t7"}])
+
+
 def test_a_reference_is_renamed_with_its_column(store: LocalStore):
     rows = {"track": [{"id": n, "artist_ids": [n % 7]} for n in range(COUNT)], "artist": [{"id": n} for n in range(7)]}
     artist = Type(Key("id", "int"))
