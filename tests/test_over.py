@@ -161,7 +161,7 @@ def alone(catalogue: Mapping[str, Rows]) -> dict[str, str]:
 
 
 @settings(max_examples=settings.default.max_examples // 2)
-@given(catalogues().map(Brief), st.integers(0, 1 << 32), update=st.booleans())
+@given(catalogue=catalogues().map(Brief), seed=st.integers(0, 1 << 32), update=st.booleans())
 def test_the_same_bytes_come_of_the_same_records_whatever_the_order_and_the_threads(
     catalogue: dict[str, Rows], seed: int, *, update: bool
 ) -> None:

@@ -420,10 +420,21 @@ class Selection:
 
 
 def _described(state: State, name: str) -> dict[str, Any]:
-    """What the layers of a type hold: of the base all, of the others what tells what they change."""
-    base, *others = json.loads(state.core.directories(name))
+    """What the layers of a type hold: of the base all, of the others what tells what they change.
+
+    A field is described as the base has it, or the first layer that does; its bytes are those of all layers.
+    """
+    base, *others = layers = json.loads(state.core.directories(name))
+    manifest = state.manifest["types"][name]
+    fields = [_field(field, layers) for field in manifest["fields"]]
     over = [{member: of[member] for member in ("kind", "records", "fields", "sections", "counters")} for of in others]
-    return {**base, "records": state.core.len(name), "layers": over}
+    records, digest = state.core.len(name), manifest.get("digest", base["digest"])
+    return {**base, "records": records, "digest": digest, "fields": fields, "layers": over}
+
+
+def _field(field: Mapping[str, Any], layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    held = [of for layer in layers for of in layer["fields"] if of["id"] == field["id"]]
+    return {"nulls": 0, **(held[0] if held else {}), **field, "bytes": sum(of["bytes"] for of in held)}
 
 
 def _reopen(store: Store, opened: Mapping[str, Any]) -> Catalogue:
