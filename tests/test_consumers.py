@@ -373,7 +373,7 @@ def test_a_forked_child_holds_no_turn(host: Host) -> None:
     away = host.away()
     children = []
 
-    def fork(name: str, data: bytes) -> bytes:
+    def beget(name: str, data: bytes) -> bytes:
         if name.startswith("blobs/t-") and not children:
             children.append(fork())
             if not children[0]:
@@ -382,7 +382,7 @@ def test_a_forked_child_holds_no_turn(host: Host) -> None:
                     signal.pause()
         return data
 
-    away.fault = fork
+    away.fault = beget
     try:
         assert bedeck.open(away.store(), cache=host.cache).version == NEW
         host.local.pin(OLD, "back")
