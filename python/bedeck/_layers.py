@@ -230,7 +230,9 @@ class Layers:
         if [blob.kind for blob in blobs] != ["base", *["group"] * len(self.groups), *["overlay"] * len(overlays[:1])]:
             raise blobs[0].directory["kind"].damaged("is not that of a base, then groups, then at most one overlay")
         if len(self.groups) > MOST_GROUPS:
-            raise self.base.directory["kind"].damaged(f"has {len(self.groups)} groups over it; {MOST_GROUPS} are the most")
+            raise self.base.directory["kind"].damaged(
+                f"has {len(self.groups)} groups over it; {MOST_GROUPS} are the most"
+            )
         self.overlay = overlays[0] if overlays else None
         for blob in blobs:
             self.check_base(blob, hashes[0])
