@@ -279,7 +279,7 @@ def test_swapped_blobs_of_one_size_are_told(store: Path) -> None:
 def test_swapped_blobs_of_which_the_checksums_fit_are_told(forgery: Forgery, tmp_path: Path) -> None:
     forgery.blobs = {"a": forgery.blobs["t"], "t": forgery.blobs["a"]}
     forgery.write(tmp_path / "store")
-    with pytest.raises(DamagedError, match=r'blobs/a-\w+\.blob: section directory: holds type "t", not "a"'):
+    with pytest.raises(DamagedError, match=r'blobs/a-\w+\.blob: section directory: holds type "t", Base, not "a"'):
         bedeck.open(tmp_path / "store")
 
 

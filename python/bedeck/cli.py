@@ -19,7 +19,6 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """
     try:
         # They import click, which only the command line needs.
-        from bedeck._cli.differences import diff  # noqa: PLC0415
         from bedeck._cli.output import open_closed  # noqa: PLC0415
         from bedeck._cli.verbs import verbs  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -30,5 +29,4 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     open_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # text that a terminal cannot show is no reason to fail
-    verbs.add_command(diff)
     verbs.main(args, prog_name="bedeck")

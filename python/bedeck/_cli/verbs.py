@@ -10,6 +10,7 @@ import click
 
 import bedeck
 from bedeck._cli import output, report
+from bedeck._cli.differences import diff
 from bedeck._cli.exits import Verbs, ending_in_order
 from bedeck._cli.facts import as_json, print_lines, tell
 from bedeck._cli.ids import NoKeys, key_of, no_key, texts
@@ -179,7 +180,7 @@ def verify(store: Path, *, version: int | None, as_json: bool) -> None:
     tell(report.verified(catalogue, store, time.monotonic() - started), report.verified_text, as_json=as_json)
 
 
-for operation in (versions, pin, unpin, rollback, gc):
+for operation in (versions, pin, unpin, rollback, diff, gc):
     verbs.add_command(operation)
 
 
