@@ -514,6 +514,7 @@ def retyped(folder: Path, from_type: str, to_type: str, base: int) -> Path:
     field["type"] = to_type
     (field.get("bits") or field["item"])["base"] = base
     forgery.base("x").directory = directory
+    forgery.manifest["types"]["x"]["fields"][0]["type"] = to_type
     forgery.write(folder / "store")
     return folder / "store"
 
