@@ -29,6 +29,7 @@ __all__ = [
 Manifest = dict[str, Any]
 
 FORMAT: Final = 1
+LARGEST_BLOB: Final = 1 << 63  # bytes
 MANIFEST_NAME: Final = re.compile(r"manifests/[0-9a-f]{64}\.json")
 BLOB_NAME: Final = re.compile(r"blobs/[A-Za-z_][A-Za-z0-9_]*-[0-9a-f]{32}\.blob")
 
@@ -80,7 +81,8 @@ def blob_of(type_name: str, layer: object) -> tuple[str, int]:
     """Name and size of the blob of `layer`; DamagedError where it does not name one as it should."""
     match layer:
         case {"blob": {"name": str(name), "size": int(size), "hash": str()}} if BLOB_NAME.fullmatch(f"blobs/{name}"):
-            return name, size
+            if 0 <= size < LARGEST_BLOB:
+                return name, size
     raise DamagedError(f"the manifest names no proper blob for type {type_name}: {RECOVER}")
 
 
