@@ -425,7 +425,7 @@ def _described(state: State, name: str) -> dict[str, Any]:
     A field is described as the base has it, or the first layer that does; its bytes are those of all layers.
     """
     base, *others = layers = json.loads(state.core.directories(name))
-    manifest = state.manifest["types"][name]
+    manifest = state.files.manifest["types"][name]
     fields = [_field(field, layers) for field in manifest["fields"]]
     over = [{member: of[member] for member in ("kind", "records", "fields", "sections", "counters")} for of in others]
     records, digest = state.core.len(name), manifest.get("digest", base["digest"])
