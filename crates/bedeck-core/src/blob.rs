@@ -11,6 +11,7 @@ use crate::map::Map;
 use crate::prefetch::prefetch;
 use crate::record::Record;
 use crate::sink::STRIDE;
+use crate::sketch::Sketch;
 
 /// An open blob. Opening checks the directory against the file and costs nothing per record; reading checks every offset it takes from the file.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct Blob {
     changes: Range<usize>,
     places: Range<usize>,
     inserted: Range<usize>,
+    sketch: Sketch,
     vars: Vec<Var>,
     columns: Vec<Field>,
 }
@@ -184,8 +186,22 @@ impl Blob {
         vars.sort_unstable_by_key(|var| var.order);
         let printed = directory.fields.iter().filter_map(Field::as_printed);
         let columns = directory.fields.iter().cloned().chain(printed).collect();
-        let blob =
-            Self { map, directory, pilots, locator, records, heap, values, changes, places, inserted, vars, columns };
+        let sketch = Sketch::new(&map[changes.clone()]);
+        let blob = Self {
+            map,
+            directory,
+            pilots,
+            locator,
+            records,
+            heap,
+            values,
+            changes,
+            places,
+            inserted,
+            sketch,
+            vars,
+            columns,
+        };
         for field in &blob.directory.fields {
             for table in field.values.iter().chain(&field.dangling) {
                 blob.check_table(field, table)?;
@@ -251,7 +267,8 @@ impl Blob {
     /// What an overlay changes of its base; of any other blob, nothing.
     #[inline(always)]
     pub fn changes(&self) -> Changes<'_> {
-        Changes::new(&self.map[self.changes.clone()], &self.map[self.places.clone()], &self.map[self.inserted.clone()])
+        let [lines, places, inserted] = [&self.changes, &self.places, &self.inserted].map(|at| &self.map[at.clone()]);
+        Changes::new(lines, places, inserted, &self.sketch)
     }
 
     /// The var values of a record, in order.

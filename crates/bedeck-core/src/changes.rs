@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::locator::LINE;
 use crate::prefetch::prefetch;
+use crate::sketch::Sketch;
 
 /// Slots a line: 64 bytes less the four of the rank.
 pub const SLOTS: usize = (LINE - 4) * 8;
@@ -18,13 +19,14 @@ pub struct Changes<'a> {
     lines: &'a [u8],
     places: &'a [[u8; 4]],
     inserted: &'a [[u8; 4]],
+    sketch: &'a Sketch,
 }
 
 impl<'a> Changes<'a> {
-    /// Over the bytes of the three sections.
+    /// Over the bytes of the three sections, and the sketch of the first.
     #[inline(always)]
-    pub fn new(lines: &'a [u8], places: &'a [u8], inserted: &'a [u8]) -> Self {
-        Self { lines, places: places.as_chunks().0, inserted: inserted.as_chunks().0 }
+    pub fn new(lines: &'a [u8], places: &'a [u8], inserted: &'a [u8], sketch: &'a Sketch) -> Self {
+        Self { lines, places: places.as_chunks().0, inserted: inserted.as_chunks().0, sketch }
     }
 
     /// Checks that they fit each other and a base of so many slots: every one has its place; and that every record of the overlay, which has `own`
@@ -69,16 +71,24 @@ impl<'a> Changes<'a> {
         self.lines.get(line + 4 + bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
     }
 
-    /// Asks for the line of a slot.
+    /// Whether the record in this slot of the base may be replaced or deleted; `false` is certain, and asks for no line.
+    #[inline(always)]
+    pub fn may(&self, slot: u32) -> bool {
+        self.sketch.may(slot)
+    }
+
+    /// Asks for the line of a slot, if it may be changed.
     #[inline(always)]
     pub fn prefetch(&self, slot: u32) {
-        prefetch(self.lines, slot as usize / SLOTS * LINE);
+        if self.may(slot) {
+            prefetch(self.lines, slot as usize / SLOTS * LINE);
+        }
     }
 
     /// Whether the record in this slot of the base is replaced or deleted.
     #[inline(always)]
     pub fn has(&self, slot: u32) -> bool {
-        self.bit(slot as usize)
+        self.may(slot) && self.bit(slot as usize)
     }
 
     /// Where the record of a slot that is changed lies in the overlay; [`DELETED`] where it is deleted, or the overlay is damaged.
@@ -160,7 +170,8 @@ mod tests {
             let places: Vec<u8> = (0..changed.len() as u32).rev().flat_map(u32::to_le_bytes).collect();
             let last = changed.len() as u32;
             let inserted = [last, DELETED].map(u32::to_le_bytes);
-            let changes = Changes::new(&lines, &places, inserted.as_flattened());
+            let sketch = Sketch::new(&lines);
+            let changes = Changes::new(&lines, &places, inserted.as_flattened(), &sketch);
             let own = u64::from(last) + 1;
             changes.check(slots, own, |_| true).unwrap();
             assert!(changes.check(slots, own + 1, |_| true).is_err());
@@ -183,7 +194,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let lines = write_lines(1_000, [3u32, 700].into_iter());
         let check = |lines: &[u8], places: &[u8], slots| {
-            Changes::new(lines, places, &[]).check(slots, 9, |slot| matches!(slot, 0 | 8))
+            Changes::new(lines, places, &[], &Sketch::default()).check(slots, 9, |slot| matches!(slot, 0 | 8))
         };
         let places = [8u8, 0, 0, 0, 0, 0, 0, 0];
         assert!(check(&lines, &places, 1_000).is_ok());

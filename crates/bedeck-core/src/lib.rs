@@ -50,6 +50,7 @@ mod rows;
 pub mod selection;
 mod sift;
 pub mod sink;
+pub mod sketch;
 pub mod spec;
 mod spill;
 mod stack;

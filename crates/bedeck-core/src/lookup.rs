@@ -142,18 +142,24 @@ pub fn find_in<K: Probe>(blob: &Blob, keys: &[Option<K>], whole: bool, spans: &m
     let view = blob.view();
     keys.chunks(BATCH).try_for_each(|batch| {
         let first = spans.len();
-        let slots = slots(&view, batch, |_| {});
-        spans.extend(slots.iter().zip(batch).map(|(slot, key)| {
-            let span = if key.is_some() { view.span(*slot) } else { Span::MISSING };
-            view.ask(span, whole);
-            span
-        }));
+        let slots = slots(&view, batch);
+        locate(&view, batch, &slots, whole, spans);
         compare(&view, batch, &mut spans[first..])
     })
 }
 
+/// Appends the spans of these slots of a blob, their records asked for; missing for what is `None`.
+#[inline(never)]
+fn locate<K: Probe>(view: &View<'_>, keys: &[Option<K>], slots: &[u32], whole: bool, spans: &mut Vec<Span>) {
+    spans.extend(slots.iter().zip(keys).map(|(slot, key)| {
+        let span = if key.is_some() { view.span(*slot) } else { Span::MISSING };
+        view.ask(span, whole);
+        span
+    }));
+}
+
 /// Leaves those spans in a blob whose records have these keys.
-#[inline(always)]
+#[inline(never)]
 fn compare<K: Probe>(view: &View<'_>, keys: &[Option<K>], spans: &mut [Span]) -> Result<()> {
     for (span, key) in spans.iter_mut().zip(keys) {
         if let Some(key) = key
@@ -166,9 +172,9 @@ fn compare<K: Probe>(view: &View<'_>, keys: &[Option<K>], spans: &mut [Span]) ->
     Ok(())
 }
 
-/// The slots that keys lead to in a blob, the lines of its locator asked for; `each` is told every slot. What `None` leads to means nothing.
+/// The slots that keys lead to in a blob, the lines of its locator asked for. What `None` leads to means nothing.
 #[inline(always)]
-fn slots<K: Probe>(view: &View<'_>, keys: &[Option<K>], mut each: impl FnMut(u32)) -> [u32; BATCH] {
+fn slots<K: Probe>(view: &View<'_>, keys: &[Option<K>]) -> [u32; BATCH] {
     let directory = view.blob.directory();
     let (shape, pilots) = (directory.index, view.blob.pilots());
     let begin = start(shape.seed, directory.key.width);
@@ -185,13 +191,12 @@ fn slots<K: Probe>(view: &View<'_>, keys: &[Option<K>], mut each: impl FnMut(u32
             let pilot = pilots.get(shape.bucket(*hash) as usize).copied().unwrap_or(0);
             *slot = shape.slot(*hash, pilot);
             view.prefetch(*slot);
-            each(*slot);
         }
     }
     slots
 }
 
-/// One batch where there is an overlay: the bit of a key's slot tells in which layer its record is. What neither has may have been inserted.
+/// One batch where there is an overlay: as without one, and then those of the overlay in their place. What neither has may have been inserted.
 fn find_over<K: Probe>(
     base: &View<'_>,
     overlay: &View<'_>,
@@ -201,37 +206,43 @@ fn find_over<K: Probe>(
     spans: &mut Vec<Span>,
 ) -> Result<()> {
     let first = spans.len();
-    let slots = slots(base, keys, |slot| changes.prefetch(slot));
-    // Of the few that are changed: which keys, and what leads to their records.
-    let mut changed = [(0u8, 0u32); BATCH];
+    let slots = slots(base, keys);
+    let mut suspects = [0u8; BATCH];
     let mut count = 0;
-    spans.extend(slots.iter().zip(keys).enumerate().map(|(i, (slot, key))| {
-        if key.is_none() {
-            return Span::MISSING;
-        }
-        if changes.has(*slot) {
-            changed[count] = (i as u8, changes.rank(*slot));
+    for (i, (slot, key)) in slots.iter().zip(keys).enumerate() {
+        suspects[count] = i as u8;
+        count += usize::from(key.is_some() && changes.may(*slot));
+    }
+    let suspects = &suspects[..count];
+    suspects.iter().for_each(|i| changes.prefetch(slots[usize::from(*i)]));
+    // Between the halves of the passes through the base, those few that are changed go on by a step, which would else be waited for.
+    let half = keys.len() / 2;
+    let mut changed = [(0u8, 0u32); BATCH];
+    let mut over = [Span::MISSING; BATCH];
+    let mut count = 0;
+    locate(base, &keys[..half], &slots, whole, spans);
+    for i in suspects {
+        let slot = slots[usize::from(*i)];
+        if changes.has(slot) {
+            changed[count] = (*i, changes.rank(slot));
             changes.prefetch_place(changed[count].1);
             count += 1;
-            return Span::MISSING;
         }
-        let span = base.span(*slot);
-        base.ask(span, whole);
-        span
-    }));
+    }
     let changed = &mut changed[..count];
+    locate(base, &keys[half..], &slots[half..], whole, spans);
     for (_, next) in changed.iter_mut() {
         *next = changes.place_of(*next);
         overlay.prefetch(*next);
     }
-    let mut over = [Span::MISSING; BATCH];
+    compare(base, &keys[..half], &mut spans[first..])?;
     for (span, (_, place)) in over.iter_mut().zip(changed.iter()) {
         if *place != DELETED {
             *span = overlay.span(*place);
             overlay.ask(*span, whole);
         }
     }
-    compare(base, keys, &mut spans[first..])?;
+    compare(base, &keys[half..], &mut spans[first + half..])?;
     for (mut span, (i, _)) in over.into_iter().zip(changed.iter()) {
         let i = usize::from(*i);
         compare(overlay, &keys[i..=i], std::slice::from_mut(&mut span))?;
@@ -251,22 +262,21 @@ fn find_inserted<K: Probe>(
     first: usize,
     spans: &mut Vec<Span>,
 ) -> Result<()> {
-    let mut absent = [None; BATCH];
-    let mut places = [0u8; BATCH];
+    let mut absent = [0u8; BATCH];
     let mut count = 0;
     for (i, (span, key)) in spans[first..].iter().zip(keys).enumerate() {
-        if span.is_missing() && key.is_some() {
-            (absent[count], places[count]) = (*key, i as u8);
-            count += 1;
-        }
+        absent[count] = i as u8;
+        count += usize::from(span.is_missing() && key.is_some());
     }
     if count == 0 {
         return Ok(());
     }
+    let absent = &absent[..count];
     let end = spans.len();
-    find_in(overlay, &absent[..count], whole, spans)?;
-    for i in 0..count {
-        spans[first + usize::from(places[i])] = spans[end + i].overlaid();
+    let asked: Vec<Option<K>> = absent.iter().map(|i| keys[usize::from(*i)]).collect();
+    find_in(overlay, &asked, whole, spans)?;
+    for (found, i) in (end..).zip(absent) {
+        spans[first + usize::from(*i)] = spans[found].overlaid();
     }
     spans.truncate(end);
     Ok(())
