@@ -30,7 +30,7 @@ demo: need-cargo $(CORE) ## Synthesise a catalogue, build it, decorate playlists
 
 test: need-cargo $(CORE) ## Run the tests of the Rust core, then those of the Python package
 	cargo test --release --locked --package bedeck-core
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 servers: $(SERVERS) ## Install the servers of objects that some tests start, which need Node and npm
 
