@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import bedeck
 from bedeck.store import Store
 from benchmarks import machine
+from benchmarks.batches import Batches, batches
 from benchmarks.clock import Times, take_turns
 from benchmarks.data import Data
 from benchmarks.jobs import JSON, Answer
@@ -84,6 +85,7 @@ class Refresh:
     beside: Mapping[str, tuple[Times, Times]]
     diff_seconds: float
     diff_peak: int
+    batches: Batches
 
     def keep(self, data: Data) -> None:
         """Write it down, for reports to come."""
@@ -127,6 +129,8 @@ def refresh(data: Data) -> Refresh:
     say("what is different")
     diff_seconds, diff_peak = watched(_diff, data)
     shutil.rmtree(store)
+    say("batches of two types while the version changes back to back")
+    of_two = apart(batches, data.folder / "batches")
     say("done")
     return Refresh(
         data.tracks,
@@ -140,6 +144,7 @@ def refresh(data: Data) -> Refresh:
         beside,
         diff_seconds,
         diff_peak,
+        of_two,
     )
 
 

@@ -65,6 +65,11 @@ def _figures(found: Refresh) -> list[tuple[str, ...]]:
             "<= 2",
             f"{readers.during.p999 / readers.quiet.p999:.2f} ({readers.refreshes} refreshes)",
         ),
+        (
+            "batches of two types and a reference that mix versions, under back-to-back refreshes",
+            "0",
+            f"{found.batches.mixed} of {found.batches.batches:,} ({found.batches.refreshes:,} refreshes)",
+        ),
         ("`bedeck diff` of versions 1 and 2, seconds", "<= 60", f"{found.diff_seconds:.1f}"),
         ("its anonymous memory at the peak, MB", "", f"{found.diff_peak / 1e6:,.0f}"),
     ]
