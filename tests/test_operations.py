@@ -224,11 +224,7 @@ def test_the_other_verbs_see_what_is_served(tmp_path: Path) -> None:
     assert json.loads(ok("get", store, "a", "x", "--json"))["n"] == "Ann again"
 
 
-def test_a_url_and_the_environment_are_enough(s3: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = f"s3://bucket/{secrets.token_hex(8)}"
-    store = Store.at(url, **s3.options)
-    for _ in range(3):
-        announce(store)
+def environment(s3: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "moto",
         "AWS_SECRET_ACCESS_KEY": "moto",
@@ -237,9 +233,30 @@ def test_a_url_and_the_environment_are_enough(s3: Place, monkeypatch: pytest.Mon
         "AWS_ALLOW_HTTP": "true",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+def test_a_url_and_the_environment_are_enough(s3: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"s3://bucket/{secrets.token_hex(8)}"
+    store = Store.at(url, **s3.options)
+    for _ in range(3):
+        announce(store)
+    environment(s3, monkeypatch)
     assert told("pin", url, 1, "--reason", "why")["served"] == 1
     assert told("versions", f"{url}/")["served"] == 1
     assert told("gc", url, "--keep", 1)["kept"] == [3, 1]
     assert ok("unpin", url, "--reason", "why").startswith(f"{url}: nothing is pinned any more; version 3")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert f"{url}: " in refused(5, "versions", url)
+
+
+def test_a_catalogue_at_a_url_is_read(s3: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(s3, monkeypatch)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    url = f"s3://bucket/{secrets.token_hex(8)}"
+    schema = bedeck.Schema({"a": bedeck.Type("id")})
+    bedeck.Producer(url, schema, work=tmp_path / "work").cycle({"a": [{"id": "x", "n": 1}, {"id": "y", "n": 2}]})
+    assert told("info", url)["path"] == url
+    assert json.loads(ok("get", url, "a", "x", "--json"))["n"] == 1
+    assert json.loads(ok("decorate", url, "a", "y", "z")) == [{"n": 2}, None]
+    assert told("verify", url)["version"] == 1
+    refused(1, "info", f"{url}-other")

@@ -75,12 +75,12 @@ def built_text(facts: Facts) -> Iterable[str]:
         yield f"note: {note}"
 
 
-def info(catalogue: bedeck.Catalogue, store: Path) -> Facts:
+def info(catalogue: bedeck.Catalogue, store: str) -> Facts:
     """What a version of the store at ``store`` holds, and what is in memory of it."""
     about, memory = catalogue.info(), catalogue.memory()
     members = ("namespace", "version", "bytes")
     types = {name: _type(of, memory["types"][name]) for name, of in about["types"].items()}
-    facts = {"path": str(store), **{member: about[member] for member in members}, "types": types}
+    facts = {"path": store, **{member: about[member] for member in members}, "types": types}
     return {**facts, "memory": _memory(catalogue, memory)}
 
 
@@ -104,11 +104,11 @@ def info_text(facts: Facts) -> Iterable[str]:
     yield from _memory_text(facts["memory"], facts["bytes"])
 
 
-def verified(catalogue: bedeck.Catalogue, store: Path, seconds: float) -> Facts:
+def verified(catalogue: bedeck.Catalogue, store: str, seconds: float) -> Facts:
     """What a full check of the store at ``store`` covered."""
     memory = catalogue.memory()
     return {
-        "path": str(store),
+        "path": store,
         "version": catalogue.version,
         "bytes": memory["bytes"],
         "seconds": round(seconds, 3),

@@ -73,14 +73,15 @@ verbs.add_command(publish)
 
 
 @verbs.command()
-@click.argument("store", type=A_PATH)
+@click.argument("store")
 @click.option("--warm", is_flag=True, help="Read all of it into memory first, and map it into this process.")
 @of_version
 @as_json
-def info(store: Path, *, warm: bool, version: int | None, as_json: bool) -> None:
+def info(store: str, *, warm: bool, version: int | None, as_json: bool) -> None:
     """Tell what STORE holds, and what it takes.
 
-    That is what each type, field and section takes of the files, and what is in memory of them, by process.
+    That is what each type, field and section takes of the files, and what is in memory of them, by process. STORE is a
+    path or a URL, as s3://bucket/prefix, whose files are fetched to the cache of this host first.
     """
     catalogue = _open(store, version)
     if warm:
@@ -90,15 +91,16 @@ def info(store: Path, *, warm: bool, version: int | None, as_json: bool) -> None
 
 
 @verbs.command()
-@click.argument("store", type=A_PATH)
+@click.argument("store")
 @click.argument("type_", metavar="TYPE")
 @click.argument("key")
 @of_version
 @as_json
-def get(store: Path, type_: str, key: str, *, version: int | None, as_json: bool) -> None:
+def get(store: str, type_: str, key: str, *, version: int | None, as_json: bool) -> None:
     """Print one record.
 
-    A KEY that starts with - goes behind a --, as in STORE TYPE -- -7.
+    STORE is a path or a URL, as s3://bucket/prefix, whose files are fetched to the cache of this host first. A KEY that
+    starts with - goes behind a --, as in STORE TYPE -- -7.
     """
     catalogue = _open(store, version)
     records, kind = catalogue[type_], _kind(catalogue, type_)
@@ -113,7 +115,7 @@ def get(store: Path, type_: str, key: str, *, version: int | None, as_json: bool
 
 
 @verbs.command()
-@click.argument("store", type=A_PATH)
+@click.argument("store")
 @click.argument("type_", metavar="TYPE")
 @click.argument("ids", nargs=-1, required=True)
 @click.option(
@@ -140,7 +142,7 @@ def get(store: Path, type_: str, key: str, *, version: int | None, as_json: bool
 @of_version
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def decorate(  # noqa: PLR0913 - each is an argument or an option
-    store: Path,
+    store: str,
     type_: str,
     ids: tuple[str, ...],
     *,
@@ -152,8 +154,9 @@ def decorate(  # noqa: PLR0913 - each is an argument or an option
 ) -> None:
     """Print what is known of each id of a list.
 
-    IDS are keys of TYPE, separated by spaces; - stands for the lines of standard input. Ids that start with - go behind
-    a --, after all options.
+    STORE is a path or a URL, as s3://bucket/prefix, whose files are fetched to the cache of this host first. IDS are
+    keys of TYPE, separated by spaces; - stands for the lines of standard input. Ids that start with - go behind a --,
+    after all options.
     """
     if as_json and format_ != "json":
         raise click.UsageError(f"--json is --format json, not {format_}.", click.get_current_context())
@@ -170,11 +173,15 @@ def decorate(  # noqa: PLR0913 - each is an argument or an option
 
 
 @verbs.command()
-@click.argument("store", type=A_PATH)
+@click.argument("store")
 @of_version
 @as_json
-def verify(store: Path, *, version: int | None, as_json: bool) -> None:
-    """Check every byte against its checksum."""
+def verify(store: str, *, version: int | None, as_json: bool) -> None:
+    """Check every byte against its checksum.
+
+    STORE is a path or a URL, as s3://bucket/prefix: of that, the files in the cache of this host are checked, and those
+    that are not there are fetched.
+    """
     started = time.monotonic()
     catalogue = _open(store, version, verify="always")
     tell(report.verified(catalogue, store, time.monotonic() - started), report.verified_text, as_json=as_json)
@@ -230,7 +237,7 @@ def demo(*, tracks: int, keep: Path | None, as_json: bool) -> None:
         tell(facts, list, as_json=as_json)
 
 
-def _open(store: Path, version: int | None, verify: Verify = "once") -> bedeck.Catalogue:
+def _open(store: str, version: int | None, verify: Verify = "once") -> bedeck.Catalogue:
     with status(f"opening {store}"):
         return bedeck.open(store, version=version, verify=verify)
 
