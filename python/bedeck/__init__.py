@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from bedeck._core import DEBUG, VERSION, Batches, Record
 from bedeck.build import Build, build
-from bedeck.catalogue import Catalogue, Records, Selection, View
+from bedeck.catalogue import Catalogue
 from bedeck.catalogue import open as open  # noqa: A004 - bedeck.open, as gzip.open
 from bedeck.cycle import Cycle, CycleField, CycleType, Dangling, Finding
 from bedeck.diff import Diff, diff
@@ -35,6 +35,7 @@ from bedeck.errors import (
 )
 from bedeck.memory import MemoryWarning, Warmed
 from bedeck.producer import Producer
+from bedeck.records import Records, Selection, View
 from bedeck.schema import Key, Reference, Schema, Type
 from bedeck.status import Event, Status
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from bedeck._core import Builder, Version
 from bedeck.build import Room, cores
-from bedeck.catalogue import View
 from bedeck.cycle import CycleField, CycleType, Dangling
 from bedeck.ground import Ground, Parent
 from bedeck.intake import Intake, Progress, Taken, Work, expected
@@ -19,6 +18,7 @@ from bedeck.log import Ref
 from bedeck.manifest import Manifest, assembled, is_alike
 from bedeck.memory import Footprint
 from bedeck.recipe import Recipe, merged
+from bedeck.records import View
 from bedeck.state import Files, State
 
 __all__ = ["Candidate", "Site"]

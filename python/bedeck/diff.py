@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bedeck.build import cores
-from bedeck.catalogue import Catalogue, Missing
+from bedeck.catalogue import Catalogue
 from bedeck.catalogue import open as open_catalogue
 from bedeck.errors import SelectionError
+from bedeck.records import Missing
 
 __all__ = ["Diff", "Example", "FieldDiff", "TypeDiff", "diff"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bedeck.catalogue import View
 from bedeck.errors import DamagedError
 from bedeck.log import Entry
 from bedeck.memory import Footprint
 from bedeck.origin import Origin
+from bedeck.records import View
 from bedeck.state import State
 from bedeck.store import Store
 

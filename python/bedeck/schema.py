@@ -148,8 +148,8 @@ class Type:
     * ``references``: by the name that leads through them, which may be that of their own column but of no other.
     * ``renamed``: what columns and references were called before, by the name that they have now: one name or several.
       Their records stay what they are, and the old names go on answering as long as they stand here.
-    * ``uri``: how a key is written in full, as in ``spotify:track:{id}``, with the key's column in braces. Kept for
-      lists of mixed types, which are not there yet: it has no effect.
+    * ``uri``: how a key is written in full, as in ``spotify:track:{id}``, with the key's column in braces: for lists
+      of several types, `Catalogue.decorate`.
     * ``hot``: columns and references to place before others of their sort in the record, in this order. Where keys are
       text, a reference's column has them stored there as they print, too, so that asking for them follows nothing.
       Text and lists that are not hot lie aside, in a file of their own, where they take 128 bytes a record or more.

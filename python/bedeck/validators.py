@@ -34,7 +34,7 @@ from bedeck.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
     from bedeck.candidate import Candidate
-    from bedeck.catalogue import View
+    from bedeck.records import View
     from bedeck.schema import Schema
 
 __all__ = ["Validator", "Validators", "validate"]

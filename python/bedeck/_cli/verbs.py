@@ -19,8 +19,8 @@ from bedeck._cli.publishing import publish
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import status
 from bedeck.build import LEAST_MEMORY
-from bedeck.catalogue import Missing
 from bedeck.errors import MissingKeyError, SchemaError
+from bedeck.records import Missing
 from bedeck.state import Verify
 
 __all__ = ["verbs"]

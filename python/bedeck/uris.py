@@ -1,0 +1,100 @@
+"""Lists of ids of several types, each written in full, as in ``spotify:track:4uLU6hMCjMI75M1A2tKUQC``."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from bedeck.deadline import left
+from bedeck.errors import MissingKeyError, SelectionError, suggest
+from bedeck.state import State
+
+__all__ = ["decorate"]
+
+INTEGER: Final = re.compile("0|-?[1-9][0-9]{0,19}", re.ASCII)
+
+
+@dataclass(slots=True)
+class Part:
+    """The URIs of one type in a list: their places, and their keys."""
+
+    of_integers: bool
+    places: list[int] = field(default_factory=list)
+    keys: list[Any] = field(default_factory=list)
+
+    def add(self, place: int, text: str) -> None:
+        """Note the key that ``text`` is; what can be no key has no record."""
+        if not self.of_integers:
+            self.keys.append(text)
+        elif INTEGER.fullmatch(text):
+            self.keys.append(int(text))
+        else:
+            return
+        self.places.append(place)
+
+
+def decorate(
+    state: State,
+    uris: Iterable[str],
+    fields: Mapping[str, tuple[str, ...] | None],
+    missing: Literal["null", "drop", "error"],
+    deadline: float | None,
+) -> list[Any]:
+    """A dict for each of ``uris``, in order, with the ``fields`` of its type.
+
+    What is of none of these types has no record, as what is not in the catalogue. Where URIs of one type begin as those
+    of another, the longer beginning decides. Linear in the list.
+
+    Raises `SelectionError` where a type has no ``uri``, or keys of bytes; ``TypeError`` where a URI is no text.
+    """
+    if missing not in {"null", "drop", "error"}:
+        raise ValueError(f'missing={missing!r}: expected "null", "drop" or "error"')
+    if isinstance(uris, str):
+        raise TypeError(f"uris must be a list, not one string: [{uris!r}]")
+    asked = list(uris)
+    answers: list[Any] = [None] * len(asked)
+    for name, part in _parted(state, asked, fields).items():
+        records = state.compiled(name, fields[name]).decorate(part.keys, "null", left(deadline))
+        for place, record in zip(part.places, records, strict=True):
+            answers[place] = record
+    if missing == "drop":
+        return [record for record in answers if record is not None]
+    if missing == "error" and None in answers:
+        place = answers.index(None)
+        raise MissingKeyError(f"uris[{place}]: {asked[place]!r} is not in the catalogue, or of none of the types asked")
+    return answers
+
+
+def _parted(state: State, uris: Sequence[str], names: Iterable[str]) -> dict[str, Part]:
+    patterns = {name: _pattern(state, name) for name in names}
+    parts = {
+        name: Part(_kind(state, name) == "int") for name in sorted(patterns, key=lambda name: -len(patterns[name][0]))
+    }
+    match = re.compile("|".join("(.+)".join(map(re.escape, patterns[name])) for name in parts), re.DOTALL).fullmatch
+    ordered = list(parts.values())
+    for place, uri in enumerate(uris):
+        try:
+            found = match(uri)
+        except TypeError:
+            raise TypeError(f"uris[{place}]: text is expected, not {type(uri).__name__}") from None
+        if found is not None and found.lastindex is not None:
+            ordered[found.lastindex - 1].add(place, found[found.lastindex])
+    return parts
+
+
+def _pattern(state: State, name: str) -> tuple[str, str]:
+    """What stands before and behind the key in the URIs of a type."""
+    types = state.files.manifest["schema"]["type"]
+    if name not in types:
+        raise SelectionError(f"there is no type {name!r}{suggest(name, types)}")
+    uri, key = types[name].get("uri"), types[name]["key"]
+    if uri is None:
+        raise SelectionError(f'type {name!r} has no URIs: declare uri = "...:{{key}}" in its table, and publish again')
+    if _kind(state, name) == "bytes":
+        raise SelectionError(f"type {name!r} has keys of bytes, which no URI holds")
+    before, _, after = uri.partition(f"{{{key if isinstance(key, str) else key['field']}}}")
+    return before, after
+
+
+def _kind(state: State, name: str) -> str:
+    return str(state.files.manifest["types"][name]["key"]["kind"])
