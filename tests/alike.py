@@ -21,6 +21,8 @@ def lists(ours: Catalogue, theirs: reference.Store, oracle: Oracle, data: st.Dat
         expected_json = exact(oracle.decorate_json(name, ids, fields))
         assert exact(read_json(records.decorate_json(ids, fields))) == expected_json
         assert exact(read_json(table.decorate_json(ids, fields))) == expected_json
+        fragments = [b"null" if fragment is None else fragment for fragment in records.fragments(ids, fields)]
+        assert b"[%b]" % b",".join(fragments) == records.decorate_json(ids, fields)
         answer = pa.table(records.decorate_arrow(ids, fields))
         assert answer.schema == oracle.schema(name, fields)
         assert answer.num_rows == len(ids)

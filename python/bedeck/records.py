@@ -12,7 +12,7 @@ from bedeck.deadline import left
 from bedeck.errors import MissingKeyError, SelectionError
 from bedeck.state import State
 
-__all__ = ["Holder", "Missing", "Records", "Selection", "View", "chosen", "known"]
+__all__ = ["Holder", "Missing", "Records", "Selection", "View", "chosen", "kept", "known"]
 
 Missing = Literal["null", "drop", "error"]
 
@@ -60,6 +60,19 @@ class View:
         Raises `SelectionError` where a type has no ``uri``, or keys of bytes; the rest as `Records.decorate`.
         """
         return full.decorate(self.state, uris, {of: chosen(names) for of, names in fields.items()}, missing, deadline)
+
+    def decorate_json(
+        self,
+        uris: Iterable[str],
+        fields: Mapping[str, Sequence[str] | None],
+        *,
+        missing: Missing = "null",
+        deadline: float | None = None,
+    ) -> bytes:
+        """The same as one JSON array."""
+        return full.decorate_json(
+            self.state, uris, {of: chosen(names) for of, names in fields.items()}, missing, deadline
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +138,17 @@ class Records(Mapping[Any, Record]):
         """The same as one JSON array (RFC 8259, UTF-8), rendered natively."""
         return self._compiled(fields).decorate_json(ids, missing, left(deadline))
 
+    def fragments(
+        self,
+        ids: Iterable[Any],
+        fields: Sequence[str] | None = None,
+        *,
+        missing: Missing = "null",
+        deadline: float | None = None,
+    ) -> list[bytes | None]:
+        """The same as a JSON object for each id, to be put into a larger document as it is; ``None`` for null."""
+        return self._compiled(fields).fragments(ids, missing, left(deadline))
+
     def decorate_arrow(
         self,
         ids: Iterable[Any],
@@ -158,7 +182,7 @@ class Records(Mapping[Any, Record]):
         """
         compiled = self._compiled(fields)
         return entities.decorate(
-            items, lambda ids: compiled.decorate(ids, _kept(missing), left(deadline)), key, into, missing
+            items, lambda ids: compiled.decorate(ids, kept(missing), left(deadline)), key, into, missing
         )
 
     def select(self, *fields: str) -> "Selection":
@@ -247,6 +271,12 @@ class Selection:
         """One JSON array."""
         return self._compiled().decorate_json(ids, missing, left(deadline))
 
+    def fragments(
+        self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None
+    ) -> list[bytes | None]:
+        """A JSON object for each id, ``None`` where it is null."""
+        return self._compiled().fragments(ids, missing, left(deadline))
+
     def decorate_arrow(
         self, ids: Iterable[Any], *, missing: Missing = "null", deadline: float | None = None
     ) -> Batches:
@@ -268,7 +298,7 @@ class Selection:
         """
         compiled = self._compiled()
         return entities.decorate(
-            items, lambda ids: compiled.decorate(ids, _kept(missing), left(deadline)), key, into, missing
+            items, lambda ids: compiled.decorate(ids, kept(missing), left(deadline)), key, into, missing
         )
 
     def records(
@@ -313,6 +343,6 @@ def chosen(fields: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if fields is None else _names(fields)
 
 
-def _kept(missing: Missing) -> Missing:
+def kept(missing: Missing) -> Missing:
     """As it has to be where each id keeps its place at first."""
     return "null" if missing == "drop" else missing

@@ -1,15 +1,19 @@
 """Lists of ids of several types, each written in full, as in ``spotify:track:4uLU6hMCjMI75M1A2tKUQC``."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from bedeck._core import Compiled
 from bedeck.deadline import left
 from bedeck.errors import MissingKeyError, SelectionError, suggest
 from bedeck.state import State
 
-__all__ = ["decorate"]
+__all__ = ["decorate", "decorate_json"]
+
+Fields = Mapping[str, tuple[str, ...] | None]
+Missing = Literal["null", "drop", "error"]
 
 INTEGER: Final = re.compile("0|-?[1-9][0-9]{0,19}", re.ASCII)
 
@@ -33,13 +37,7 @@ class Part:
         self.places.append(place)
 
 
-def decorate(
-    state: State,
-    uris: Iterable[str],
-    fields: Mapping[str, tuple[str, ...] | None],
-    missing: Literal["null", "drop", "error"],
-    deadline: float | None,
-) -> list[Any]:
+def decorate(state: State, uris: Iterable[str], fields: Fields, missing: Missing, deadline: float | None) -> list[Any]:
     """A dict for each of ``uris``, in order, with the ``fields`` of its type.
 
     What is of none of these types has no record, as what is not in the catalogue. Where URIs of one type begin as those
@@ -47,6 +45,23 @@ def decorate(
 
     Raises `SelectionError` where a type has no ``uri``, or keys of bytes; ``TypeError`` where a URI is no text.
     """
+    return _each(Compiled.decorate, state, uris, fields, missing, deadline)
+
+
+def decorate_json(state: State, uris: Iterable[str], fields: Fields, missing: Missing, deadline: float | None) -> bytes:
+    """The same as one JSON array."""
+    fragments = _each(Compiled.fragments, state, uris, fields, missing, deadline)
+    return b"[%b]" % b",".join([b"null" if fragment is None else fragment for fragment in fragments])
+
+
+def _each(  # noqa: PLR0913, PLR0917 - those of the two above
+    give: Callable[[Compiled, list[Any], str, float | None], list[Any]],
+    state: State,
+    uris: Iterable[str],
+    fields: Fields,
+    missing: Missing,
+    deadline: float | None,
+) -> list[Any]:
     if missing not in {"null", "drop", "error"}:
         raise ValueError(f'missing={missing!r}: expected "null", "drop" or "error"')
     if isinstance(uris, str):
@@ -54,8 +69,8 @@ def decorate(
     asked = list(uris)
     answers: list[Any] = [None] * len(asked)
     for name, part in _parted(state, asked, fields).items():
-        records = state.compiled(name, fields[name]).decorate(part.keys, "null", left(deadline))
-        for place, record in zip(part.places, records, strict=True):
+        found = give(state.compiled(name, fields[name]), part.keys, "null", left(deadline))
+        for place, record in zip(part.places, found, strict=True):
             answers[place] = record
     if missing == "drop":
         return [record for record in answers if record is not None]

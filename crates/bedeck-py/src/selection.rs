@@ -8,6 +8,7 @@ use bedeck_core::columns::Columns;
 use bedeck_core::decorate::{self, Missing, Stop};
 use bedeck_core::error::Error;
 use bedeck_core::gather::Frame;
+use bedeck_core::json::{Page, write_record};
 use bedeck_core::locator::Span;
 use bedeck_core::selection::Node;
 use bedeck_core::sink::Sink;
@@ -194,6 +195,31 @@ impl Compiled {
             BUFFER.set(json);
         }
         answer
+    }
+
+    /// A JSON object for each id.
+    fn fragments<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+        missing: &Bound<'py, PyAny>,
+        deadline: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let (program, out, mut json) = (&*self.0, PyList::empty(py), Sink::default());
+        self.each(py, &program.node, ids, missing, deadline, |frame| {
+            let page = Page::new(&program.version, &program.node, frame);
+            for (i, span) in frame.spans.iter().enumerate() {
+                if span.is_missing() {
+                    out.append(py.None())?;
+                    continue;
+                }
+                json.clear();
+                json.write(|room, scratch| write_record(&page, i, room, scratch)).or_raise(py)?;
+                out.append(PyBytes::new(py, json.written()))?;
+            }
+            Ok(())
+        })?;
+        Ok(out)
     }
 
     /// Arrow batches with a row for each id.
