@@ -17,6 +17,7 @@ SCHEMA = bedeck.Schema(
         "artist": bedeck.Type("id", uri="music:artist:{id}"),
         "user": bedeck.Type(bedeck.Key("n", "int"), uri="music:user:{n}:profile"),
         "list": bedeck.Type("id", uri="music:{id}"),
+        "note": bedeck.Type("id", uri="music:{id}:note (.*)"),
         "blob": bedeck.Type("id", uri="music:blob:{id}"),
         "bare": bedeck.Type("id"),
     }
@@ -26,6 +27,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "artist": [{"id": f"a{n}", "name": f"Name {n}"} for n in range(3)],
     "user": [{"n": n, "name": f"User {n}"} for n in (0, 7, -7, 2**63 - 1)],
     "list": [{"id": text, "name": f"List {text}"} for text in ("x", "track:t1", "user:7", "a\nb", "é")],
+    "note": [{"id": "7", "name": "Note 7"}, {"id": "user:7", "name": "Note user"}],
     "blob": [{"id": b"x", "size": 1}],
     "bare": [{"id": "x", "name": "bare"}],
 }
@@ -67,10 +69,16 @@ def test_integers_have_one_way_to_be_written(catalogue: bedeck.Catalogue, key: s
     assert (found is not None) == there
 
 
-def test_the_longer_beginning_decides(catalogue: bedeck.Catalogue):
+def test_the_text_around_the_key_decides(catalogue: bedeck.Catalogue):
     uris = ["music:x", "music:track:t1", "music:user:7", "music:user:7:profile", "music:a\nb", "music:é"]
     names = [row and row.get("name") for row in catalogue.decorate(uris, FIELDS)]
     assert names == ["List x", None, "List user:7", "User 7", "List a\nb", "List é"]
+    both = {"list": ["name"], "note": ["name"]}
+    assert catalogue.decorate(["music:7:note (.*)", "music:7:note", "music:user:7:note (.*)"], both) == [
+        {"name": "Note 7"},
+        None,
+        {"name": "Note user"},
+    ]
     assert catalogue.decorate(uris[1:2], {"list": ["name"]}) == [{"name": "List track:t1"}]
 
 
@@ -119,3 +127,12 @@ def test_a_list_is_of_one_version(tmp_path: Path):
     fields = {"track": ["name"], "artist": ["name"]}
     assert view.decorate(["music:track:t1", "music:artist:a1"], fields) == [{"name": "1"}, {"name": "1"}]
     assert view.decorate_json(["music:x"], {"list": ["name"]}) == b'[{"name":"1"}]'
+
+
+def test_of_two_types_with_the_same_uris_one_can_be_asked_for(tmp_path: Path):
+    types = {name: bedeck.Type("id", uri="x:{id}") for name in ("a", "b")}
+    bedeck.build(bedeck.Schema(types), tmp_path, {name: [{"id": "1", "of": name}] for name in types})
+    catalogue = bedeck.open(tmp_path)
+    assert catalogue.decorate(["x:1"], {"b": ["of"]}) == [{"of": "b"}]
+    with pytest.raises(bedeck.SelectionError, match="'a' and 'b' have the same uri"):
+        catalogue.decorate([], {"a": ["of"], "b": ["of"]})

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, Final, Literal
 
 from bedeck._core import Compiled
@@ -40,10 +41,11 @@ class Part:
 def decorate(state: State, uris: Iterable[str], fields: Fields, missing: Missing, deadline: float | None) -> list[Any]:
     """A dict for each of ``uris``, in order, with the ``fields`` of its type.
 
-    What is of none of these types has no record, as what is not in the catalogue. Where URIs of one type begin as those
-    of another, the longer beginning decides. Linear in the list.
+    What is of none of these types has no record, as what is not in the catalogue. Where a URI fits two types, the one
+    with more text around the key decides. Linear in the list.
 
-    Raises `SelectionError` where a type has no ``uri``, or keys of bytes; ``TypeError`` where a URI is no text.
+    Raises `SelectionError` where a type has no ``uri``, that of another one, or keys of bytes; ``TypeError`` where a
+    URI is no text.
     """
     return _each(Compiled.decorate, state, uris, fields, missing, deadline)
 
@@ -82,18 +84,22 @@ def _each(  # noqa: PLR0913, PLR0917 - those of the two above
 
 def _parted(state: State, uris: Sequence[str], names: Iterable[str]) -> dict[str, Part]:
     patterns = {name: _pattern(state, name) for name in names}
-    parts = {
-        name: Part(_kind(state, name) == "int") for name in sorted(patterns, key=lambda name: -len(patterns[name][0]))
-    }
+    for name, other in combinations(patterns, 2):
+        if patterns[name] == patterns[other]:
+            raise SelectionError(
+                f"types {name!r} and {other!r} have the same uri: a URI does not tell which one it is of"
+            )
+    ordered = sorted(patterns, key=lambda name: -sum(map(len, patterns[name])))
+    parts = {name: Part(_kind(state, name) == "int") for name in ordered}
     match = re.compile("|".join("(.+)".join(map(re.escape, patterns[name])) for name in parts), re.DOTALL).fullmatch
-    ordered = list(parts.values())
+    in_order = list(parts.values())
     for place, uri in enumerate(uris):
         try:
             found = match(uri)
         except TypeError:
             raise TypeError(f"uris[{place}]: text is expected, not {type(uri).__name__}") from None
         if found is not None and found.lastindex is not None:
-            ordered[found.lastindex - 1].add(place, found[found.lastindex])
+            in_order[found.lastindex - 1].add(place, found[found.lastindex])
     return parts
 
 
