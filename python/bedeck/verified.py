@@ -25,8 +25,8 @@ PATIENCE_SECONDS = 60  # a process that is stopped keeps its turn
 def folder() -> Path | None:
     """Where marks are kept, made if need be; `None` where that is not a folder of this user alone."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    path = Path(runtime, "bedeck") if runtime else Path(tempfile.gettempdir(), f"bedeck-{os.getuid()}")
-    try:
+    try:  # looking for a folder of temporary files, Python writes into it
+        path = Path(runtime, "bedeck") if runtime else Path(tempfile.gettempdir(), f"bedeck-{os.getuid()}")
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
     except OSError:

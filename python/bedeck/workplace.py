@@ -28,12 +28,19 @@ def workplace(root: Path) -> Iterator[Path]:
     with telling(f"work in {root}"):
         make_folder(root)
         _clear(root)
-        folder, opened = _make(root)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(opened)
+    opened = None
+    while opened is None:
+        folder = root / f"{PREFIX}{secrets.token_hex(8)}"
+        try:  # from here on, since what ends the process in order may come at any time
+            with telling(f"work in {root}"):
+                folder.mkdir(mode=0o700)
+                opened = _lock(folder)
+            if opened is not None:  # else another process took it for one that was left, before it was locked
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if opened is not None:
+                os.close(opened)
 
 
 def own_folder() -> Path:
@@ -45,15 +52,6 @@ def own_folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise StoreError(f"{path} is not a folder of this user alone: remove it, or name another folder with work=")
     return path
-
-
-def _make(root: Path) -> tuple[Path, int]:
-    while True:
-        folder = root / f"{PREFIX}{secrets.token_hex(8)}"
-        folder.mkdir(mode=0o700)
-        opened = _lock(folder)
-        if opened is not None:  # else another process took it for one that was left, before it was locked
-            return folder, opened
 
 
 def _clear(root: Path) -> None:
