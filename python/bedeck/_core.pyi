@@ -10,6 +10,39 @@ VERSION: Final[str]
 def blake3(data: bytes, /) -> str:
     """The BLAKE3 of bytes, as 64 hex digits."""
 
+def read_ids(body: bytes, /) -> tuple[Listed, tuple[str, ...] | None, str | None, bool]:
+    """The ids, fields, ``missing`` and ``partial`` of a request for records of one type. Raises ``ValueError``."""
+
+def read_uris(body: bytes, /) -> tuple[list[str], dict[str, tuple[str, ...] | None], str | None, bool]:
+    """The uris, fields by type, ``missing`` and ``partial`` of one for several types. Raises ``ValueError``."""
+
+def load(
+    host: str,
+    port: int,
+    requests: list[bytes],
+    *,
+    rate: float | None,
+    poisson: bool,
+    lasting: float,
+    warm: float,
+    connections: int,
+    timeout: float,
+    seed: int,
+    marker: bytes | None = None,
+) -> str:
+    """Send requests to a server as a schedule says, and report what came of it, as JSON: `bedeck_load::Report`.
+
+    Raises ``ValueError``, ``ConnectionError``.
+    """
+
+@final
+class Listed:
+    """The ids of a request, or a part of them, as whatever takes ids takes them."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, place: int, /) -> str | int | float: ...
+    def part(self, start: int, end: int, /) -> Listed: ...
+
 @final
 class Builder:
     """Collects the rows of all types, then writes their blobs."""
@@ -58,6 +91,7 @@ class Compiled:
 
     def decorate(self, ids: object, missing: object, deadline: float | None) -> list[Any]: ...
     def decorate_json(self, ids: object, missing: object, deadline: float | None) -> bytes: ...
+    def answer_json(self, ids: object, missing: object, deadline: float | None) -> tuple[bytes, int]: ...
     def fragments(self, ids: object, missing: object, deadline: float | None) -> list[bytes | None]: ...
     def decorate_arrow(self, ids: object, missing: object, deadline: float | None) -> Batches: ...
     def records(self, ids: object, missing: object, deadline: float | None) -> list[Record | None]: ...

@@ -98,7 +98,7 @@ fn slices<E: From<Stop>>(
     Ok(())
 }
 
-/// Decorates `keys` as one JSON array, appended to `sink`.
+/// Decorates `keys` as one JSON array, appended to `sink`; gives how many of them have a record.
 pub fn decorate_json(
     version: &Version,
     node: &Node,
@@ -106,11 +106,12 @@ pub fn decorate_json(
     missing: Missing,
     deadline: Option<Instant>,
     sink: &mut Sink,
-) -> std::result::Result<(), Stop> {
+) -> std::result::Result<usize, Stop> {
     sink.write(|room, _| room.byte(b'['))?;
-    let mut first = true;
+    let (mut first, mut found) = (true, 0);
     decorate(version, node, keys, missing, deadline, |_, frame| {
         let page = Page::new(version, node, frame);
+        found += frame.spans.iter().filter(|span| !span.is_missing()).count();
         for i in 0..frame.spans.len() {
             sink.write(|room, scratch| {
                 let room = if first { room } else { room.byte(b',')? };
@@ -120,5 +121,6 @@ pub fn decorate_json(
         }
         Ok::<(), Stop>(())
     })?;
-    Ok(sink.write(|room, _| room.byte(b']'))?)
+    sink.write(|room, _| room.byte(b']'))?;
+    Ok(found)
 }

@@ -16,6 +16,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyList, PyString, PyTuple, PyType};
 
 use crate::arrow::import_array;
+use crate::asked::{Given, Listed};
 
 static UUID: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
@@ -125,6 +126,8 @@ pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
         for (i, id) in tuple.iter_borrowed().enumerate() {
             push(spec, &id, i, &mut out)?;
         }
+    } else if let Ok(listed) = ids.cast_exact::<Listed>() {
+        push_listed(spec, listed, &mut out)?;
     } else if ids.is_instance_of::<PyString>() || ids.is_instance_of::<PyBytes>() {
         return Err(PyTypeError::new_err("ids must be a list of keys, not one key; put it in a list"));
     } else if let Some(array) = as_array(ids)? {
@@ -244,6 +247,31 @@ fn push_int(spec: &KeySpec, id: &Bound<'_, PyAny>, out: &mut Ids) -> PyResult<()
     Ok(())
 }
 
+/// JSON has text and numbers alone: text that is no key of the kind is a miss, as a number out of range is.
+fn push_listed(spec: &KeySpec, listed: &Bound<'_, Listed>, out: &mut Ids) -> PyResult<()> {
+    let pushed = listed.get().push(out, |out, given| {
+        match (spec.kind, given) {
+            (KeyKind::Int, Given::Number(number)) => out.push_word(word(spec, number)),
+            (KeyKind::Int, Given::Beyond) => out.push_none(),
+            (KeyKind::Int, Given::Text(_)) | (_, Given::Number(_) | Given::Beyond) => return false,
+            (kind, Given::Text(text)) => out.push_text(kind, text),
+        }
+        true
+    });
+    pushed.map_err(|place| {
+        let (given, wanted) = if spec.kind == KeyKind::Int { ("text", "a number") } else { ("a number", "text") };
+        PyTypeError::new_err(format!(
+            "ids[{place}]: {given} cannot be a key {:?} of kind {}, which is {wanted}",
+            spec.field,
+            spec.kind.name()
+        ))
+    })
+}
+
+fn word(spec: &KeySpec, number: i128) -> Option<u64> {
+    if spec.signed { i64::try_from(number).ok().map(|n| n as u64) } else { u64::try_from(number).ok() }
+}
+
 fn push_array(spec: &KeySpec, array: &ArrayRef, out: &mut Ids) -> PyResult<()> {
     let wrong = || {
         PyTypeError::new_err(format!(
@@ -256,10 +284,7 @@ fn push_array(spec: &KeySpec, array: &ArrayRef, out: &mut Ids) -> PyResult<()> {
     macro_rules! numbers {
         ($kind:ty) => {
             for number in array.as_primitive::<$kind>() {
-                let number = number
-                    .map(i128::from)
-                    .filter(|n| if spec.signed { i64::try_from(*n).is_ok() } else { u64::try_from(*n).is_ok() });
-                out.push_word(number.map(|n| n as u64));
+                out.push_word(number.and_then(|number| word(spec, number.into())));
             }
         };
     }

@@ -2,9 +2,11 @@
 
 mod answer;
 mod arrow;
+mod asked;
 mod builder;
 mod error;
 mod ids;
+mod load;
 mod objects;
 mod record;
 mod selection;
@@ -27,9 +29,13 @@ mod _core {
     #[pymodule_export]
     use super::answer::Batches;
     #[pymodule_export]
+    use super::asked::{Listed, read_ids, read_uris};
+    #[pymodule_export]
     use super::blake3;
     #[pymodule_export]
     use super::builder::Builder;
+    #[pymodule_export]
+    use super::load::load;
     #[pymodule_export]
     use super::record::Record;
     #[pymodule_export]

@@ -19,6 +19,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::answer::{Batches, Scan};
+use crate::asked::Listed;
 use crate::error::{OrRaise, raise, to_py};
 use crate::ids::{Ids, parse, parse_one};
 use crate::objects::{Level, Shape};
@@ -139,8 +140,10 @@ impl Compiled {
             ),
             Stop::Failed(error) => to_py(py, &error),
             Stop::Missing(place) => {
-                // Of a list or a tuple alone it is sure that asking for an item gives the item, and does nothing else.
-                let exact = ids.is_exact_instance_of::<PyList>() || ids.is_exact_instance_of::<PyTuple>();
+                // Of these alone it is sure that asking for an item gives the item, and does nothing else.
+                let exact = ids.is_exact_instance_of::<PyList>()
+                    || ids.is_exact_instance_of::<PyTuple>()
+                    || ids.is_exact_instance_of::<Listed>();
                 let shown = if exact { ids.get_item(place).and_then(|id| id.repr()).ok() } else { None };
                 let shown = shown.map_or_else(|| "it".to_owned(), |id| id.to_string());
                 let name = &self.0.version.types[self.0.node.type_place].name;
@@ -180,6 +183,17 @@ impl Compiled {
         missing: &Bound<'py, PyAny>,
         deadline: Option<f64>,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        self.answer_json(py, ids, missing, deadline).map(|(json, _)| json)
+    }
+
+    /// One JSON array, and for how many ids there was no record.
+    fn answer_json<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+        missing: &Bound<'py, PyAny>,
+        deadline: Option<f64>,
+    ) -> PyResult<(Bound<'py, PyBytes>, usize)> {
         let program = &*self.0;
         let (missing, until) = (missing_from(missing)?, deadline_in(deadline)?);
         let keys = self.parse(ids)?;
@@ -189,8 +203,9 @@ impl Compiled {
             keys.with(|keys| decorate::decorate_json(&program.version, &program.node, keys, missing, until, &mut json))
         };
         let done = if keys.len() >= DETACH_FROM { py.detach(render) } else { render() };
-        let answer =
-            done.map(|()| PyBytes::new(py, json.written())).map_err(|stop| self.stopped(py, ids, stop, deadline));
+        let answer = done
+            .map(|found| (PyBytes::new(py, json.written()), keys.len() - found))
+            .map_err(|stop| self.stopped(py, ids, stop, deadline));
         if json.capacity() <= KEPT {
             BUFFER.set(json);
         }
