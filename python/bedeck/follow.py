@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import sys
 import threading
 import weakref
 from contextlib import suppress
@@ -13,6 +14,7 @@ from bedeck.refresh import MOST_POLLS, Refresher, Stateful
 __all__ = ["Follower"]
 
 JITTER: Final = 0.2
+NICE: Final = 10  # a tenth of the share of a thread that is not
 EXIT_SECONDS: Final = 1  # what a process that ends gives to a refresh, which may have begun to download gigabytes
 
 _followers: "weakref.WeakSet[Follower]" = weakref.WeakSet()
@@ -58,7 +60,16 @@ class Follower:
         self._thread.join(EXIT_SECONDS)
 
 
+def _yield_to_readers() -> None:
+    """Have this thread, and those it starts, take what the others leave of the processor: readers go first."""
+    if sys.platform == "linux":  # where each thread has a priority of its own (sched(7))
+        thread = threading.get_native_id()
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))
+
+
 def _follow(reference: "weakref.ref[Stateful]", refresher: Refresher, stopped: threading.Event, poll: float) -> None:
+    _yield_to_readers()
     while not stopped.wait(poll * min(2**refresher.journal.silence, MOST_POLLS) * uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311 - it spreads load
         catalogue = reference()
         if catalogue is None:

@@ -85,7 +85,7 @@ class State:
             found = None
         if found is None:
             _check_names(fields or ())
-            found = self._prepared.pop((name, fields), None) or self._compile(name, fields)
+            found = self._prepared.pop((name, fields), None) or self.compile(name, fields)
             if len(self._compiled) >= MOST_COMPILED:
                 self._compiled.clear()
             self._compiled[name, fields] = found
@@ -111,7 +111,7 @@ class State:
         choices, names = before.used()
         for name, fields in (*selections, *choices):
             if (name, fields) not in self._compiled and (name, fields) not in self._prepared:
-                self._prepared[name, fields] = self._compile(name, fields)
+                self._prepared[name, fields] = self.compile(name, fields)
         for name in names:
             self.core.whole(name)
 
@@ -134,7 +134,8 @@ class State:
         if other.warmed:
             self.warm(None, lock=other.locked)
 
-    def _compile(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
+    def compile(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
+        """The same, compiled for this call alone: whatever is asked for so holds no later version up."""
         try:
             return self.core.compile(name, None if fields is None else list(fields))
         except UnicodeEncodeError as error:

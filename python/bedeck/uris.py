@@ -4,19 +4,30 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from bedeck._core import Compiled
 from bedeck.deadline import left
 from bedeck.errors import MissingKeyError, SelectionError, suggest
-from bedeck.state import State
+from bedeck.state import Files
 
-__all__ = ["decorate", "decorate_json"]
+__all__ = ["INTEGER", "Seen", "decorate", "decorate_json", "fragments"]
 
 Fields = Mapping[str, tuple[str, ...] | None]
 Missing = Literal["null", "drop", "error"]
 
 INTEGER: Final = re.compile("0|-?[1-9][0-9]{0,19}", re.ASCII)
+
+
+class Seen(Protocol):
+    """A version, and selections compiled against it."""
+
+    @property
+    def files(self) -> Files:
+        """Its files."""
+
+    def compiled(self, name: str, fields: tuple[str, ...] | None) -> Compiled:
+        """A selection."""
 
 
 @dataclass(slots=True)
@@ -38,7 +49,7 @@ class Part:
         self.places.append(place)
 
 
-def decorate(state: State, uris: Iterable[str], fields: Fields, missing: Missing, deadline: float | None) -> list[Any]:
+def decorate(state: Seen, uris: Iterable[str], fields: Fields, missing: Missing, deadline: float | None) -> list[Any]:
     """A dict for each of ``uris``, in order, with the ``fields`` of its type.
 
     What is of none of these types has no record, as what is not in the catalogue. Where a URI fits two types, the one
@@ -50,15 +61,22 @@ def decorate(state: State, uris: Iterable[str], fields: Fields, missing: Missing
     return _each(Compiled.decorate, state, uris, fields, missing, deadline)
 
 
-def decorate_json(state: State, uris: Iterable[str], fields: Fields, missing: Missing, deadline: float | None) -> bytes:
+def decorate_json(state: Seen, uris: Iterable[str], fields: Fields, missing: Missing, deadline: float | None) -> bytes:
     """The same as one JSON array."""
-    fragments = _each(Compiled.fragments, state, uris, fields, missing, deadline)
-    return b"[%b]" % b",".join([b"null" if fragment is None else fragment for fragment in fragments])
+    found = fragments(state, uris, fields, missing, deadline)
+    return b"[%b]" % b",".join([b"null" if fragment is None else fragment for fragment in found])
+
+
+def fragments(
+    state: Seen, uris: Iterable[str], fields: Fields, missing: Missing, deadline: float | None
+) -> list[bytes | None]:
+    """The same as a JSON object for each."""
+    return _each(Compiled.fragments, state, uris, fields, missing, deadline)
 
 
 def _each(  # noqa: PLR0913, PLR0917 - those of the two above
     give: Callable[[Compiled, list[Any], str, float | None], list[Any]],
-    state: State,
+    state: Seen,
     uris: Iterable[str],
     fields: Fields,
     missing: Missing,
@@ -82,7 +100,7 @@ def _each(  # noqa: PLR0913, PLR0917 - those of the two above
     return answers
 
 
-def _parted(state: State, uris: Sequence[str], names: Iterable[str]) -> dict[str, Part]:
+def _parted(state: Seen, uris: Sequence[str], names: Iterable[str]) -> dict[str, Part]:
     patterns = {name: _pattern(state, name) for name in names}
     for name, other in combinations(patterns, 2):
         if patterns[name] == patterns[other]:
@@ -103,7 +121,7 @@ def _parted(state: State, uris: Sequence[str], names: Iterable[str]) -> dict[str
     return parts
 
 
-def _pattern(state: State, name: str) -> tuple[str, str]:
+def _pattern(state: Seen, name: str) -> tuple[str, str]:
     """What stands before and behind the key in the URIs of a type."""
     types = state.files.manifest["schema"]["type"]
     if name not in types:
@@ -117,5 +135,5 @@ def _pattern(state: State, name: str) -> tuple[str, str]:
     return before, after
 
 
-def _kind(state: State, name: str) -> str:
+def _kind(state: Seen, name: str) -> str:
     return str(state.files.manifest["types"][name]["key"]["kind"])

@@ -1,0 +1,139 @@
+"""Where requests wait in line, and are answered one after the other: what all connections of a worker share."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Final, Protocol
+
+from bedeck._serve.api import OTHER, Api, Job
+from bedeck._serve.encoding import encoded
+from bedeck._serve.gate import Gate
+from bedeck._serve.limits import Limits
+from bedeck._serve.message import Answer, Problem, Request
+from bedeck._serve.metrics import Slot
+
+__all__ = ["Desk", "Teller", "Waiting", "Work", "due"]
+
+LONGEST: Final = 9  # digits of milliseconds
+LONGEST_TURN: Final = 0.025  # seconds of work, before sockets are looked at again
+log = logging.getLogger("bedeck.serve")
+
+
+class Waiting(Protocol):
+    """Somebody in line."""
+
+    def step(self, now: float) -> None:
+        """Do a part of the work: no more than one slice of a list."""
+
+
+class Teller(Protocol):
+    """Somebody who is told of each answer."""
+
+    def answered(self, request: Request, route: int, status: int, size: int, now: float) -> None:
+        """One was given at ``now``, a time of ``time.monotonic()``."""
+
+
+class Work:
+    """One request that was let in, until its answer is there."""
+
+    __slots__ = ("_desk", "_job", "request", "route")
+
+    def __init__(self, desk: "Desk", request: Request) -> None:
+        desk.gate.waiting += 1
+        self._desk = desk
+        self._job: Job | None = None
+        self.request = request
+        self.route = desk.api.route(request)
+
+    def step(self, now: float) -> Answer | None:
+        """Do a part of it; the answer, once it is there."""
+        desk = self._desk
+        try:
+            answer = self._part(now)
+        except Problem as problem:
+            answer = problem.answer()
+        except Exception:
+            log.exception("a request failed", extra={"path": self.request.path, "method": self.request.method})
+            answer = Problem(500, "something went wrong here, and is in the log").answer()
+        if answer is not None:
+            if desk.limits.compress:
+                answer = encoded(answer, self.request.headers.get(b"accept-encoding", b""), desk.limits.compress)
+            desk.gate.left(time.monotonic())
+        return answer
+
+    def dropped(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._desk.gate.left(time.monotonic())
+        if self._job is not None:
+            self._job.close()
+
+    def _part(self, now: float) -> Answer | None:
+        if self._job is None:
+            desk, request = self._desk, self.request
+            if self.route != OTHER and desk.gate.late(request, now):
+                desk.slot.shed("late")
+                raise desk.gate.problem()
+            begun = desk.api.begin(self.route, request)
+            if isinstance(begun, Answer):
+                return begun
+            self._job = begun
+        try:
+            next(self._job)
+        except StopIteration as done:
+            answer: Answer = done.value
+            return answer
+        return None
+
+
+class Desk:
+    """The line. ``draining`` is whether connections are to end with their next answer."""
+
+    def __init__(self, api: Api, limits: Limits, slot: Slot, loop: asyncio.AbstractEventLoop) -> None:
+        self.telemetry: Teller | None = None
+        self.api = api
+        self.limits = limits
+        self.slot = slot
+        self.gate = Gate(limits)
+        self.draining = False
+        self.loop = loop
+        # Short, and a flood of those that are refused leaves no time for those that are not; long, and they are late.
+        self._turn_lasts = min(LONGEST_TURN, limits.bound / 4)
+        self._line: deque[Waiting] = deque()
+        self._due = False
+
+    def join(self, waiting: Waiting, *, begun: bool = False) -> None:
+        """Have somebody wait at the end of the line; who has ``begun`` behind the next one: those who have soon end."""
+        if begun:
+            self._line.insert(1, waiting)
+        else:
+            self._line.append(waiting)
+        if not self._due:
+            self._due = True
+            self.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        line, now = self._line, time.monotonic()
+        until = now + self._turn_lasts
+        try:
+            while line and now < until:
+                line.popleft().step(now)
+                now = time.monotonic()
+        finally:  # whatever is wrong with one, the others go on
+            self._due = bool(line)
+            if line:
+                self.loop.call_soon(self._turn)
+
+
+def due(limits: Limits, headers: dict[bytes, bytes], at: float) -> float:
+    """When the answer to a request that came at ``at`` has to be complete. Raises `Problem`."""
+    seconds = limits.bound
+    for name in (b"bedeck-timeout-ms", b"x-envoy-expected-rq-timeout-ms"):
+        if name in headers:
+            text = headers[name]
+            if not text.isdigit() or len(text) > LONGEST:
+                raise Problem(
+                    400, f"{name.decode()}: a whole number of milliseconds is expected", parameter=name.decode()
+                )
+            seconds = min(seconds, int(text) / 1000)
+    return at + seconds

@@ -1,0 +1,134 @@
+"""What is counted: numbers in memory that all workers of a service share, a slot for each, so that nobody waits.
+
+A slot has one writer. Whoever is asked reads all of them, so that it does not matter which worker that is. A slot goes
+on counting where the worker before it stopped.
+"""
+
+import mmap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from bedeck._serve.histogram import BUCKETS, bucket
+from bedeck._serve.message import REASONS
+
+__all__ = ["COUNTERS", "GAUGES", "ROUTES", "SHED", "Block", "Slot"]
+
+ROUTES: Final = ("decorate", "mixed", "list", "record", "other")
+CODES: Final = tuple(REASONS)
+SHED: Final = ("waiting", "bound", "late", "starting")
+COUNTERS: Final = ("ids", "missing", "bytes_sent", "connections", "collections", "collection_microseconds")
+GAUGES: Final = (
+    "pid",  # 0 where no worker has the slot
+    "ready",
+    "waiting",
+    "connections_open",
+    "version",
+    "announced_version",
+    "age_microseconds",
+    "refreshes",
+    "failures",
+    "bytes",
+    "resident_bytes",
+)
+
+
+class Slot:
+    """The numbers of one worker."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: memoryview) -> None:
+        self.words = words
+
+    def answered(self, route: int, code: int, seconds: float) -> None:
+        """An answer with status ``code`` was given ``seconds`` after the head of its request was there."""
+        words = self.words
+        words[_ANSWERS + route * len(CODES) + _PLACE[code]] += 1
+        words[_DURATIONS + route * BUCKETS + bucket(seconds)] += 1
+        words[_MICROS + route] += int(seconds * 1e6)
+
+    def shed(self, reason: str) -> None:
+        """A request was refused."""
+        self.words[_SHED + SHED.index(reason)] += 1
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop came so late to what was due."""
+        self.words[_LAGS + bucket(seconds)] += 1
+        self.words[_LAG_MICROS] += int(seconds * 1e6)
+
+    def add(self, counter: str, number: int) -> None:
+        """Count ``number`` more."""
+        self.words[_COUNTERS + COUNTERS.index(counter)] += number
+
+    def decorated(self, ids: int, missing: int) -> None:
+        """Count ids, and those of them without a record."""
+        self.words[_IDS] += ids
+        self.words[_MISSING] += missing
+
+    def set(self, gauge: str, number: int) -> None:
+        """Have a gauge tell ``number``."""
+        self.words[_GAUGES + GAUGES.index(gauge)] = number
+
+    def gauge(self, name: str) -> int:
+        """What a gauge tells."""
+        return self.words[_GAUGES + GAUGES.index(name)]
+
+    def left(self) -> None:
+        """No worker has the slot any more: its counters stay."""
+        self.words[_GAUGES : _GAUGES + len(GAUGES)] = memoryview(bytes(8 * len(GAUGES))).cast("Q")
+
+
+class Block:
+    """The numbers of all workers, in memory that forked processes share."""
+
+    def __init__(self, slots: int) -> None:
+        self._memory = mmap.mmap(-1, slots * WORDS * 8)
+        words = memoryview(self._memory).cast("Q")
+        self.slots = [Slot(words[place * WORDS : (place + 1) * WORDS]) for place in range(slots)]
+
+    def working(self) -> list[Slot]:
+        """The slots that a worker has."""
+        return [slot for slot in self.slots if slot.gauge("pid")]
+
+    def counter(self, name: str) -> int:
+        """The sum of a counter."""
+        return sum(self._at(_COUNTERS + COUNTERS.index(name)))
+
+    def answers(self) -> Iterator[tuple[str, int, int]]:
+        """Route, code, and how many answers that were, where there was any."""
+        for place in range(len(ROUTES) * len(CODES)):
+            if number := sum(self._at(_ANSWERS + place)):
+                yield ROUTES[place // len(CODES)], CODES[place % len(CODES)], number
+
+    def refusals(self) -> Iterator[tuple[str, int]]:
+        """Reason, and how many requests were refused for it."""
+        for place, reason in enumerate(SHED):
+            yield reason, sum(self._at(_SHED + place))
+
+    def durations(self, route: int) -> tuple[Sequence[int], float]:
+        """The histogram of a route, and the sum of all its durations in seconds."""
+        return self._histogram(_DURATIONS + route * BUCKETS), sum(self._at(_MICROS + route)) / 1e6
+
+    def lags(self) -> tuple[Sequence[int], float]:
+        """The same of what the event loops were late by."""
+        return self._histogram(_LAGS), sum(self._at(_LAG_MICROS)) / 1e6
+
+    def _at(self, place: int) -> list[int]:
+        return [slot.words[place] for slot in self.slots]
+
+    def _histogram(self, start: int) -> list[int]:
+        return [sum(of) for of in zip(*(slot.words[start : start + BUCKETS] for slot in self.slots), strict=True)]
+
+
+_PLACE: Final = {code: place for place, code in enumerate(CODES)}
+_GAUGES: Final = 0
+_COUNTERS: Final = _GAUGES + len(GAUGES)
+_IDS: Final = _COUNTERS + COUNTERS.index("ids")
+_MISSING: Final = _COUNTERS + COUNTERS.index("missing")
+_SHED: Final = _COUNTERS + len(COUNTERS)
+_ANSWERS: Final = _SHED + len(SHED)
+_MICROS: Final = _ANSWERS + len(ROUTES) * len(CODES)
+_DURATIONS: Final = _MICROS + len(ROUTES)
+_LAG_MICROS: Final = _DURATIONS + len(ROUTES) * BUCKETS
+_LAGS: Final = _LAG_MICROS + 1
+WORDS: Final = _LAGS + BUCKETS

@@ -1,0 +1,183 @@
+"""One process that answers: an event loop, a listening socket, a catalogue."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+import uvloop
+
+from bedeck._serve.api import Api
+from bedeck._serve.connection import Connection
+from bedeck._serve.desk import Desk
+from bedeck._serve.limits import Limits
+from bedeck._serve.metrics import Block, Slot
+from bedeck._serve.watch import Watch
+from bedeck.catalogue import Catalogue
+from bedeck.catalogue import open as open_catalogue
+from bedeck.store import Store
+
+if TYPE_CHECKING:
+    from bedeck._serve.tracing import Telemetry
+
+__all__ = ["DRAIN", "READY", "Door", "Plan", "Worker"]
+
+READY: Final = b"ready\n"
+DRAIN: Final = b"drain\n"
+TEND: Final = 0.25
+SWITCH: Final = 2e-4  # seconds that a thread, which follows the store, may keep the event loop from going on
+
+log = logging.getLogger("bedeck.serve")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What all workers of a service do."""
+
+    store: Store
+    options: dict[str, Any]  # of bedeck.open
+    limits: Limits
+    block: Block
+    lock: bool
+    server: Literal["bedeck", "uvicorn"]
+    telemetry: bool  # whether OpenTelemetry is told of answers
+
+
+class Door(Protocol):
+    """What lets requests in."""
+
+    async def open(self, listener: socket.socket) -> None:
+        """Accept connections from now on."""
+
+    async def close(self, seconds: float) -> None:
+        """Accept no more, answer what was begun, and part; after ``seconds`` in any case."""
+
+
+class OwnDoor:
+    """Our own server."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.connections: set[Connection] = set()
+        self._desk = desk
+        self._server: asyncio.Server | None = None
+        self._tending: asyncio.Task[None] | None = None
+
+    async def open(self, listener: socket.socket) -> None:
+        """Accept connections from now on."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self._desk, self.connections), sock=listener)
+        self._tending = loop.create_task(self._tend())
+
+    async def close(self, seconds: float) -> None:
+        """Accept no more, answer what was begun, and part; after ``seconds`` in any case."""
+        if self._server:
+            self._server.close()
+        until = time.monotonic() + seconds
+        while self.connections and time.monotonic() < until:  # noqa: ASYNC110 - connections end one by one
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(TEND)
+            now = time.monotonic()
+            for connection in list(self.connections):
+                connection.tend(now)
+
+
+class Worker:
+    """``control`` leads to the supervisor: whoever closes its other end, or writes `DRAIN`, has the worker drain."""
+
+    def __init__(self, plan: Plan, slot: Slot, listener: socket.socket, control: socket.socket, *, early: bool) -> None:
+        self._plan = plan
+        self._slot = slot
+        self._listener = listener
+        self._control = control
+        self._early = early  # whether to accept connections before there is a catalogue
+
+    def run(self) -> None:
+        """Work until told to end. Raises what `bedeck.open` raises."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what they mean is the supervisor's matter
+            signal.signal(number, signal.SIG_IGN)
+        sys.setswitchinterval(SWITCH)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._work())
+
+    async def _work(self) -> None:
+        loop, plan = asyncio.get_running_loop(), self._plan
+        api = Api(plan.limits, plan.block, self._slot)
+        desk = Desk(api, plan.limits, self._slot, loop)
+        telemetry = desk.telemetry = begun_telemetry() if plan.telemetry else None
+        door, connections = make_door(plan, desk)
+        watch = Watch(desk, connections, loop)
+        ending = asyncio.Event()
+        loop.add_reader(self._control, self._told, ending)
+        watch.start()
+        if self._early:
+            await door.open(self._listener)
+        opened = loop.run_in_executor(None, self._open)
+        await first_of(opened, ending.wait())
+        if not opened.done():
+            os._exit(0)  # waiting for a version, or warming one, in a thread that nothing else ends
+        catalogue = await opened
+        api.catalogue, api.live = catalogue, True
+        following = watch.follow(catalogue)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be looked through again and again
+        if not self._early:
+            await door.open(self._listener)
+        self._slot.set("ready", 1)
+        self._control.send(READY)
+        await ending.wait()
+        api.live = False
+        self._slot.set("ready", 0)
+        await asyncio.sleep(plan.limits.linger)
+        desk.draining = True
+        await door.close(plan.limits.drain)
+        following.cancel()
+        catalogue.close()
+        if telemetry:
+            await loop.run_in_executor(None, telemetry.close)
+
+    def _open(self) -> Catalogue:
+        catalogue = open_catalogue(self._plan.store, **self._plan.options)
+        catalogue.warm(lock=self._plan.lock)
+        return catalogue
+
+    def _told(self, ending: asyncio.Event) -> None:
+        if self._control.recv(64) != b"":
+            ending.set()
+            return
+        ending.set()
+        asyncio.get_running_loop().remove_reader(self._control)
+
+
+async def first_of(*things: Awaitable[Any]) -> None:
+    """Wait for the first of them; leave the others alone."""
+    await asyncio.wait([asyncio.ensure_future(thing) for thing in things], return_when=asyncio.FIRST_COMPLETED)
+
+
+def begun_telemetry() -> "Telemetry":
+    """Its threads do not outlive a fork, so that it begins in the worker."""
+    from bedeck._serve.tracing import Telemetry  # noqa: PLC0415 - which need not be installed
+
+    return Telemetry()
+
+
+def make_door(plan: Plan, desk: Desk) -> tuple[Door, set[Any]]:
+    """The server that a plan names, and its connections."""
+    if plan.server == "uvicorn":
+        from bedeck._serve.foreign import UvicornDoor  # noqa: PLC0415 - which need not be installed
+
+        foreign = UvicornDoor(desk)
+        return foreign, foreign.connections
+    own = OwnDoor(desk)
+    return own, own.connections
