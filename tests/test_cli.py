@@ -141,7 +141,7 @@ def test_the_manual_tells_every_argument_and_option(verb: str):
 @pytest.mark.parametrize("verb", list(SECTIONS))
 def test_the_manual_tells_nothing_that_is_not_there(verb: str):
     options = {option for parameter in verbs.commands[verb].params for option in parameter.opts}
-    assert set(re.findall(r"--[a-z-]+", SECTIONS[verb])) <= options
+    assert set(re.findall(r"--[a-z][a-z0-9-]*", SECTIONS[verb])) <= options
 
 
 def test_the_manual_tells_every_exit_code():
@@ -151,7 +151,8 @@ def test_the_manual_tells_every_exit_code():
 
 
 def test_every_verb_prints_json():
-    assert all("--json" in {*option.opts} for verb in verbs.commands.values() for option in verb.params[-1:])
+    last = {name: verb.params[-1].opts for name, verb in verbs.commands.items()}
+    assert [name for name, options in last.items() if "--json" not in options] == ["serve"]  # whose answers are HTTP's
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"]])

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from statistics import median
 
+from bedeck._bench.svg import Bar, Point, bars, lines
 from benchmarks.alone import FORMS
 from benchmarks.jobs import JOBS, JSON, Job
 from benchmarks.lists import CASES, MAIN
-from benchmarks.report.svg import Bar, Point, bars, lines
 from benchmarks.results import Results, Run
 
 __all__ = ["plots"]

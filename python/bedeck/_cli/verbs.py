@@ -14,8 +14,10 @@ from bedeck._cli.differences import diff
 from bedeck._cli.exits import Verbs, ending_in_order
 from bedeck._cli.facts import as_json, print_lines, tell
 from bedeck._cli.ids import NoKeys, key_of, no_key, texts
+from bedeck._cli.loading import bench, plan
 from bedeck._cli.operations import gc, pin, rollback, unpin, versions
 from bedeck._cli.publishing import publish
+from bedeck._cli.serving import serve
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import status
 from bedeck.build import LEAST_MEMORY
@@ -187,7 +189,7 @@ def verify(store: str, *, version: int | None, as_json: bool) -> None:
     tell(report.verified(catalogue, store, time.monotonic() - started), report.verified_text, as_json=as_json)
 
 
-for operation in (versions, pin, unpin, rollback, diff, gc):
+for operation in (versions, pin, unpin, rollback, diff, gc, serve, bench, plan):
     verbs.add_command(operation)
 
 

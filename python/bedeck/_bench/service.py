@@ -1,0 +1,116 @@
+"""A service to put load on, in processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from bedeck.errors import StoreError
+
+__all__ = ["Service", "private"]
+
+PATIENCE: Final = 600.0
+
+
+class Service:
+    """``bedeck serve`` on a free port of this host, as a context: started, ready, and ended with it.
+
+    Raises `StoreError` where it does not start.
+    """
+
+    def __init__(self, store: str, options: Sequence[str] = (), cpus: set[int] | None = None) -> None:
+        self._command = [sys.executable, "-m", "bedeck", "serve", store, "--port", "0", *options]
+        self._cpus = cpus
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        cpus = self._cpus
+        self._process = subprocess.Popen(  # noqa: S603 - this very package
+            self._command,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),  # noqa: PLW1509 - no threads here
+        )
+        try:
+            self.url = self._announced()
+            self._wait()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return str(parts.hostname), int(parts.port or 80)
+
+    @property
+    def pid(self) -> int:
+        """The process that looks after the others."""
+        return self._process.pid
+
+    def workers(self) -> list[int]:
+        """The processes that answer."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def memory(self) -> int:
+        """Bytes that the workers have to themselves: not those of the catalogue, which they share."""
+        return sum(private(pid) for pid in self.workers())
+
+    def _announced(self) -> str:
+        said = []
+        for line in self._process.stderr or ():
+            try:
+                told = json.loads(line)
+            except ValueError:
+                said.append(line.strip())
+                continue
+            if told["message"] == "serving":
+                return str(told["url"])
+        raise StoreError(f"the service did not start: {' '.join(said) or 'it said nothing'}")
+
+    def _wait(self) -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):  # noqa: S310 - loopback
+                    return
+            except (OSError, urllib.error.URLError):
+                if self._process.poll() is not None:
+                    raise StoreError("the service ended before it was ready") from None
+                time.sleep(0.02)
+        raise StoreError(f"the service was not ready within {PATIENCE:.0f} s")
+
+    def _end(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stderr:
+            self._process.stderr.close()
+
+
+def private(pid: int) -> int:
+    """Anonymous memory of a process, in bytes; 0 where it is not told."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))

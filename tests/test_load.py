@@ -1,0 +1,250 @@
+"""The load generator, against servers that do as they are told."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bedeck
+from bedeck._bench.announcing import announcing
+from bedeck._bench.loads import goodput
+from bedeck._bench.traffic import post, sampled
+from bedeck._core import load
+from bedeck.errors import StoreError
+from bedeck.store import Store
+from serving import publish
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nbedeck-version: 3\r\ncontent-length: 2\r\n\r\nok"
+Answers = Callable[[int], bytes | None]  # the answer to the n-th request; None: hang up
+
+
+@contextmanager
+def server(answer: Answers) -> Iterator[int]:
+    """A server that answers whatever ends with an empty line; its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    counted = iter(range(1 << 30))
+    threads: list[threading.Thread] = []
+
+    def serve(client: socket.socket) -> None:
+        with client:
+            data = b""
+            while part := client.recv(65536):
+                data += part
+                while b"\r\n\r\n" in data:
+                    _, data = data.split(b"\r\n\r\n", 1)
+                    told = answer(next(counted))
+                    if told is None:
+                        return
+                    client.sendall(told)
+                    if b"close" in told:
+                        return
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=quiet, args=[serve, client], daemon=True))
+            threads[-1].start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def quiet(serve: Callable[[socket.socket], None], client: socket.socket) -> None:
+    with suppress(OSError):
+        serve(client)
+
+
+def run(port: int, **other: Any) -> dict[str, Any]:
+    usual = {"rate": 400.0, "poisson": False, "lasting": 0.5, "warm": 0.0, "connections": 4, "timeout": 5.0, "seed": 1}
+    given = {**usual, **other}
+    told: dict[str, Any] = json.loads(load("127.0.0.1", port, given.pop("requests", [GET]), **given))
+    return told
+
+
+def test_each_request_is_sent_when_it_is_due():
+    with server(lambda _: OK) as port:
+        told = run(port)
+    assert (told["sent"], told["status"], told["errors"]) == (200, {"200": 200}, {})
+    assert (told["versions"], told["mixed"]) == ({"3": 200}, 0)
+    latency = told["latency"]["200"]
+    assert latency["count"] == 200
+    assert latency["p50"] <= latency["p99"] <= latency["max"]
+    assert latency["spread"] == sorted(latency["spread"])
+    assert sum(of["ok"] for of in told["series"]) == 200
+
+
+def test_as_many_as_are_answered():
+    with server(lambda _: OK) as port:
+        told = run(port, rate=None)
+    assert told["rate"] is None
+    assert told["status"]["200"] == told["sent"] > 0
+
+
+def test_those_that_wait_for_a_connection_count_from_when_they_were_due():
+    gate = threading.Event()
+
+    def answer(number: int) -> bytes:
+        if number == 1:
+            gate.wait(0.3)  # the server is held up; nothing else is measured by it
+        return OK
+
+    with server(answer) as port:
+        told = run(port, connections=1, rate=1000.0)
+    assert told["status"] == {"200": 500}
+    assert told["backlog"] > 100
+    # Not one request was slow, but hundreds: all that were due meanwhile.
+    assert told["latency"]["200"]["p50"] > 10_000
+
+
+def test_statuses_are_told_apart():
+    with server(lambda n: OK if n % 2 else b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n") as port:
+        told = run(port)
+    assert set(told["status"]) == {"200", "503"}
+    assert abs(told["status"]["200"] - 100) <= 2
+    assert sum(of["refused"] for of in told["series"]) == told["status"]["503"]
+
+
+def test_connections_that_close_are_opened_anew():
+    with server(lambda _: OK.replace(b"content", b"connection: close\r\ncontent")) as port:
+        told = run(port, rate=100.0)
+    assert (told["status"], told["errors"]) == ({"200": 50}, {})
+
+
+def test_requests_without_an_answer_are_errors():
+    with server(lambda n: None if n % 10 == 5 else OK) as port:
+        told = run(port, rate=200.0)
+    assert sum(told["errors"].values()) + told["status"]["200"] == told["sent"]
+    assert set(told["errors"]) <= {"closed", "reset"}
+    assert sum(told["errors"].values()) >= 5
+
+
+def test_what_is_no_answer_is_malformed():
+    with server(lambda _: b"nonsense\r\n\r\n") as port:
+        told = run(port, rate=20.0)
+    assert (told["status"], set(told["errors"])) == ({}, {"malformed"})
+
+
+def test_what_takes_too_long_is_given_up():
+    with server(lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n") as port:
+        told = run(port, rate=20.0, timeout=0.2)
+    assert (told["status"], told["errors"]) == ({}, {"timeout": 10})
+
+
+def test_answers_in_chunks_are_read():
+    chunks = b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{"v\r\n8\r\n":1,"v":\r\n2\r\n2}\r\n0\r\n\r\n'
+    with server(lambda n: chunks if n % 2 else chunks.replace(b"\r\n2}", b"\r\n1}")) as port:
+        told = run(port, marker=b'"v":')
+    assert told["status"] == {"200": 200}
+    assert abs(told["mixed"] - 100) <= 2
+
+
+def test_the_start_may_not_count():
+    with server(lambda _: OK) as port:
+        told = run(port, lasting=0.6, warm=0.1)
+    assert told["sent"] == told["status"]["200"] == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rate": 0.0},
+        {"rate": float("nan")},
+        {"requests": []},
+        {"requests": [b""]},
+        {"connections": 0},
+        {"lasting": -1.0},
+        {"warm": 1.0},
+    ],
+)
+def test_what_makes_no_sense_is_told(wrong: dict[str, Any]):
+    with pytest.raises(ValueError, match=r"rate|requests|connections|lasting|seconds"):
+        run(9, **wrong)
+
+
+def test_nobody_there_is_told():
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionError, match="is the service up"):
+            run(place.getsockname()[1])
+
+
+def test_lists_are_drawn_from_the_catalogue(tmp_path: Path):
+    publish(tmp_path / "store")
+    catalogue = bedeck.open(tmp_path / "store")
+    lists = sampled(catalogue["track"], 50, 1)
+    assert lists == sampled(catalogue["track"], 50, 1) != sampled(catalogue["track"], 50, 2)
+    found = [record for ids in lists for record in catalogue["track"].decorate(ids, ["title"])]
+    assert 0.96 < sum(record is not None for record in found) / len(found) < 1
+    assert json.loads(post("/x", lists, ["a"], "h")[0].split(b"\r\n\r\n")[1]) == {"ids": lists[0], "fields": ["a"]}
+    assert all(isinstance(key, int) for key in sampled(catalogue["album"], 5, 1)[0])
+    with pytest.raises(TypeError, match="bytes"):
+        sampled(catalogue["raw"], 5, 1)
+
+
+def test_announcing_leaves_things_as_they_were(tmp_path: Path):
+    publish(tmp_path / "store", 1)
+    store = Store.at(tmp_path / "store")
+    with pytest.raises(StoreError, match="two versions"), announcing(store, 1):
+        pass
+    publish(tmp_path / "store", 2)
+    with announcing(store, 0.01) as announced:
+        while announced() < 3:
+            pass
+    head = store.newest()
+    assert head is not None
+    assert head.announced.version == 2
+
+
+def test_goodput_counts_what_was_in_time():
+    latency = {"count": 1000, "p50": 1e3, "p90": 2e3, "p99": 4e4, "p999": 6e4, "p9999": 7e4, "max": 7e4}
+    assert goodput({"latency": {"200": latency}, "seconds": 10.0}, 0.05) == 99.0
+    assert goodput({"latency": {}, "seconds": 10.0}, 0.05) == 0.0
+
+
+@pytest.mark.parametrize("scenario", ["steady", "saturation", "overload", "refresh"])
+def test_the_command_runs_scenarios(tmp_path: Path, scenario: str):
+    for edition in (1, 2):
+        publish(tmp_path / "store", edition)
+    html = tmp_path / "report.html"
+    command = [
+        sys.executable,
+        "-m",
+        "bedeck",
+        "bench",
+        "serve",
+        str(tmp_path / "store"),
+        "--type",
+        "track",
+        "--size",
+        "10",
+    ]
+    options = ["--scenario", scenario, "--rate", "200", "--seconds", "1", "--every", "0.2", "--html", str(html)]
+    done = subprocess.run([*command, *options, "--json"], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    told = json.loads(done.stdout)
+    assert told["scenario"] == scenario
+    assert told["latency"]["200"]["count"] > 0
+    assert told["memory"]["after"] > 0
+    assert "histogram" not in told["latency"]["200"]
+    page = html.read_text()
+    assert page.startswith("<!doctype html>")
+    assert "<svg" in page
+    if scenario == "steady":
+        text = subprocess.run([*command, *options], capture_output=True, text=True, check=True).stdout  # noqa: S603 - ours
+        assert text.startswith("steady: 200 requests a second") or "steady: 200 requests" in text
