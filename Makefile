@@ -15,11 +15,11 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test servers check bench bench-full bench-refresh lock need-python need-cargo
+.PHONY: help venv build demo test servers check bench bench-full bench-refresh bench-serving lock need-python need-cargo
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 venv: $(TOOLS) ## Make .venv with the Python tools of requirements-dev.lock
 
@@ -52,6 +52,9 @@ bench-full: need-cargo $(CORE) $(RIVALS) ## The same at 1, 5 and 100 million tra
 
 bench-refresh: need-cargo $(CORE) ## Measure a catalogue of 10 million tracks that changes while it is served: 10 minutes or more
 	$(BIN)/python -m benchmarks --refresh 10000000
+
+bench-serving: need-cargo $(CORE) $(RIVALS) ## Measure bedeck over HTTP beside other services, 5 million tracks: 20 minutes
+	$(BIN)/python -m benchmarks --serving 5000000
 
 lock: need-python ## Write requirements-dev.lock and requirements-bench.lock anew from pyproject.toml, with the newest versions
 	$(PYTHON) -m venv .venv/lock

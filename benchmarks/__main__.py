@@ -13,8 +13,10 @@ from benchmarks.peers import RIVALS
 from benchmarks.refresh import refresh
 from benchmarks.report import write
 from benchmarks.report.refresh import write_refresh
+from benchmarks.report.serving import write_serving
 from benchmarks.results import Results, Run
 from benchmarks.run import Plan, run, with_hollow
+from benchmarks.serving import serving
 
 __all__: list[str] = []
 
@@ -37,6 +39,7 @@ def _options() -> Namespace:
     add("--render", action="store_true", help="measure nothing: report what the last runs of these sizes have kept")
     add("--only-hollow", action="store_true", help="measure Netflix Hollow alone, and add it to the last runs kept")
     add("--refresh", type=int, metavar="TRACKS", help="measure changes of a catalogue of so many tracks, and no more")
+    add("--serving", type=int, metavar="TRACKS", help="measure services over HTTP, and no more")
     add("--data", type=Path, default=_HERE / ".data", help="folder that keeps the data")
     add("--report", type=Path, default=_HERE / "REPORT.md", help="file to write, with a folder of plots beside it")
     options = parser.parse_args()
@@ -99,11 +102,21 @@ def _refresh(data: Data, report: Path) -> None:
     print(f"written: {report}")
 
 
+def _serving(data: Data, report: Path) -> None:
+    found = serving(data, print)
+    found.keep(data)
+    write_serving(found, report)
+    print(f"written: {report}")
+
+
 def main() -> None:
     """Run everything, print the bars, write the report."""
     options = _options()
     if options.refresh:
         _refresh(Data(options.data.resolve(), options.refresh), options.report.with_name("REFRESH.md"))
+        return
+    if options.serving:
+        _serving(Data(options.data.resolve(), options.serving), options.report.with_name("SERVING.md"))
         return
     results = Results(_runs(options))
     for bar in bars(results):
