@@ -140,6 +140,17 @@ def test_workers_end_with_their_supervisor(store: Path):
         waited(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
+def test_workers_end_with_a_supervisor_that_has_not_heard_them(tmp_path: Path):
+    with served(tmp_path / "store", Limits(drain=1), ready=False, workers=2, wait=60) as service:
+        waited(lambda: service.ask("GET", "/livez").status == 200 and len(service.workers()) == 2)
+        workers = service.workers()
+        service.process.send_signal(signal.SIGSTOP)  # what they say once they are ready is not read
+        publish(tmp_path / "store")
+        waited(lambda: {service.ask("GET", "/readyz").status for _ in range(20)} == {200})
+        service.process.kill()
+        waited(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
 def test_a_catalogue_changes_under_load(store: Path):
     with served(store, LIMITS, workers=2) as service:
         waited(lambda: service.metric("bedeck_workers_ready") == 2)

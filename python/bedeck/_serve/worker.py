@@ -153,11 +153,13 @@ class Worker:
         return catalogue
 
     def _told(self, ending: asyncio.Event) -> None:
-        if self._control.recv(64) != b"":
-            ending.set()
-            return
+        try:
+            ended = not self._control.recv(64)
+        except ConnectionError:  # what was said to it was not heard any more
+            ended = True
+        if ended:
+            asyncio.get_running_loop().remove_reader(self._control)
         ending.set()
-        asyncio.get_running_loop().remove_reader(self._control)
 
 
 async def first_of(*things: Awaitable[Any]) -> None:
