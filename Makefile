@@ -29,7 +29,7 @@ demo: need-cargo $(CORE) ## Synthesise a catalogue, build it, decorate playlists
 	$(BIN)/bedeck demo
 
 test: need-cargo $(CORE) ## Run the tests of the Rust core, then those of the Python package
-	cargo test --release --locked --package bedeck-core
+	cargo test --release --locked --package bedeck-core --package bedeck-load
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 servers: $(SERVERS) ## Install the servers of objects that some tests start, which need Node and npm
