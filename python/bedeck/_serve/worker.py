@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -108,8 +109,8 @@ class Worker:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what they mean is the supervisor's matter
             signal.signal(number, signal.SIG_IGN)
         sys.setswitchinterval(SWITCH)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._work())
+        # The process ends with it: what still waits, in threads or in tasks, is not waited for.
+        uvloop.new_event_loop().run_until_complete(self._work())
 
     async def _work(self) -> None:
         loop, plan = asyncio.get_running_loop(), self._plan
@@ -135,7 +136,8 @@ class Worker:
         if not self._early:
             await door.open(self._listener)
         self._slot.set("ready", 1)
-        self._control.send(READY)
+        with suppress(ConnectionError):  # whoever is not there any more need not know
+            self._control.send(READY)
         await ending.wait()
         api.live = False
         self._slot.set("ready", 0)
