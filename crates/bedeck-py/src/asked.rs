@@ -3,32 +3,48 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
 use crate::ids::Ids;
 
 /// An id as JSON writes it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Id {
-    /// A part of the text of its list.
-    Text(u32, u32),
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Id {
+    /// Text as it is in the body, from one place to another.
+    Plain(usize, usize),
+    /// Text that had escapes, from one place of what was made of it to another.
+    Escaped(usize, usize),
     /// A whole number.
-    Number(i128),
+    Natural(u64),
+    /// One below 0.
+    Negative(i64),
     /// A number that is in no range of keys.
     Beyond,
 }
 
-/// Ids that were read, in order, and the text of all of them.
-#[derive(Default)]
+/// Ids that were read, in order, and where their text is.
 struct List {
-    text: Vec<u8>,
+    body: Py<PyBytes>,
+    escaped: Vec<u8>,
     ids: Vec<Id>,
+}
+
+impl List {
+    fn given<'a>(&'a self, py: Python<'a>, id: Id) -> Given<'a> {
+        match id {
+            Id::Plain(start, end) => Given::Text(&self.body.as_bytes(py)[start..end]),
+            Id::Escaped(start, end) => Given::Text(&self.escaped[start..end]),
+            Id::Natural(number) => Given::Number(number.into()),
+            Id::Negative(number) => Given::Number(number.into()),
+            Id::Beyond => Given::Beyond,
+        }
+    }
 }
 
 /// The ids of a request, or a part of them: a list of them to whatever takes ids.
@@ -40,19 +56,20 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.to - self.from
+    }
+
     /// As keys of a kind, appended to `out`. Gives the place of the first that cannot be one at all.
-    pub fn push(&self, out: &mut Ids, mut push: impl FnMut(&mut Ids, Given<'_>) -> bool) -> Result<(), usize> {
-        for (place, id) in self.list.ids[self.from..self.to].iter().enumerate() {
-            let given = match *id {
-                Id::Text(start, end) => Given::Text(&self.list.text[start as usize..end as usize]),
-                Id::Number(number) => Given::Number(number),
-                Id::Beyond => Given::Beyond,
-            };
-            if !push(out, given) {
-                return Err(place);
-            }
-        }
-        Ok(())
+    pub fn push(
+        &self,
+        py: Python<'_>,
+        out: &mut Ids,
+        mut push: impl FnMut(&mut Ids, Given<'_>) -> bool,
+    ) -> Result<(), usize> {
+        let ids = &self.list.ids[self.from..self.to];
+        ids.iter().position(|id| !push(out, self.list.given(py, *id))).map_or(Ok(()), Err)
     }
 }
 
@@ -69,20 +86,17 @@ pub enum Given<'a> {
 #[pymethods]
 impl Listed {
     fn __len__(&self) -> usize {
-        self.to - self.from
+        self.len()
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, place: usize) -> PyResult<Bound<'py, PyAny>> {
         let ids = &self.list.ids[self.from..self.to];
-        match ids.get(place) {
-            None => Err(PyIndexError::new_err(format!("there are {} ids", ids.len()))),
-            Some(Id::Text(start, end)) => {
-                let text = &self.list.text[*start as usize..*end as usize];
-                Ok(PyString::new(py, &String::from_utf8_lossy(text)).into_any())
-            }
-            Some(Id::Number(number)) => Ok(number.into_pyobject(py)?.into_any()),
-            Some(Id::Beyond) => Ok(f64::INFINITY.into_pyobject(py)?.into_any()),
-        }
+        let id = ids.get(place).ok_or_else(|| PyIndexError::new_err(format!("there are {} ids", ids.len())))?;
+        Ok(match self.list.given(py, *id) {
+            Given::Text(text) => PyString::new(py, &String::from_utf8_lossy(text)).into_any(),
+            Given::Number(number) => number.into_pyobject(py)?.into_any(),
+            Given::Beyond => f64::INFINITY.into_pyobject(py)?.into_any(),
+        })
     }
 
     /// Those at the places `start` up to `end`; as many of them as there are.
@@ -92,92 +106,106 @@ impl Listed {
     }
 }
 
-struct ManyIds(List);
+/// The ids of a body, and the text of those that have escapes. Those that have none are where they are in memory.
+struct Found {
+    ids: Vec<Id>,
+    escaped: Vec<u8>,
+}
 
-impl<'de> Deserialize<'de> for ManyIds {
+impl Found {
+    /// The same with places in the body.
+    fn of(mut self, body: &Bound<'_, PyBytes>) -> List {
+        let origin = body.as_bytes().as_ptr().addr();
+        for id in &mut self.ids {
+            if let Id::Plain(start, end) = id {
+                (*start, *end) = (*start - origin, *end - origin);
+            }
+        }
+        List { body: body.clone().unbind(), escaped: self.escaped, ids: self.ids }
+    }
+}
+
+impl<'de> Deserialize<'de> for Found {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Reader;
 
         impl<'de> Visitor<'de> for Reader {
-            type Value = List;
+            type Value = Found;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("a list of ids")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
-                let mut list = List::default();
-                while let Some(one) = seq.next_element::<One<'de>>()? {
-                    list.ids.push(match one {
-                        One::Text(text) => {
-                            let start = list.text.len();
-                            list.text.extend_from_slice(text.as_bytes());
-                            let within = |at| u32::try_from(at).map_err(|_| A::Error::custom("ids of over 4 GiB"));
-                            Id::Text(within(start)?, within(list.text.len())?)
-                        }
-                        One::Number(number) => Id::Number(number),
-                        One::Beyond => Id::Beyond,
-                    });
-                }
-                Ok(list)
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found, A::Error> {
+                let mut found = Found { ids: Vec::with_capacity(USUAL), escaped: Vec::new() };
+                while seq.next_element_seed(Next(&mut found))?.is_some() {}
+                Ok(found)
             }
         }
 
-        from.deserialize_seq(Reader).map(Self)
+        from.deserialize_seq(Reader)
     }
 }
 
-enum One<'a> {
-    Text(Cow<'a, str>),
-    Number(i128),
-    Beyond,
+/// Ids that most lists have at the most.
+const USUAL: usize = 128;
+
+/// Reads one id, and appends it to the others.
+struct Next<'a>(&'a mut Found);
+
+impl<'de> DeserializeSeed<'de> for Next<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
 }
 
-impl<'de> Deserialize<'de> for One<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Reader;
+impl<'de> Visitor<'de> for Next<'_> {
+    type Value = ();
 
-        impl<'de> Visitor<'de> for Reader {
-            type Value = One<'de>;
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an id, which is text or a whole number")
+    }
 
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an id, which is text or a whole number")
-            }
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<(), E> {
+        let start = text.as_ptr().addr();
+        self.0.ids.push(Id::Plain(start, start + text.len()));
+        Ok(())
+    }
 
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<One<'de>, E> {
-                Ok(One::Text(Cow::Borrowed(text)))
-            }
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let Found { ids, escaped } = self.0;
+        let start = escaped.len();
+        escaped.extend_from_slice(text.as_bytes());
+        ids.push(Id::Escaped(start, escaped.len()));
+        Ok(())
+    }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<One<'de>, E> {
-                Ok(One::Text(Cow::Owned(text.to_owned())))
-            }
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.0.ids.push(Id::Natural(number));
+        Ok(())
+    }
 
-            fn visit_u64<E: Error>(self, number: u64) -> Result<One<'de>, E> {
-                Ok(One::Number(number.into()))
-            }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.0.ids.push(Id::Negative(number));
+        Ok(())
+    }
 
-            fn visit_i64<E: Error>(self, number: i64) -> Result<One<'de>, E> {
-                Ok(One::Number(number.into()))
-            }
-
-            fn visit_f64<E: Error>(self, number: f64) -> Result<One<'de>, E> {
-                // Whole numbers that pass 64 bits come as these.
-                if number.fract() == 0.0 && number.abs() >= 9.2e18 {
-                    Ok(One::Beyond)
-                } else {
-                    Err(E::invalid_type(serde::de::Unexpected::Float(number), &self))
-                }
-            }
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        // Whole numbers that pass 64 bits come as these.
+        if number.fract() != 0.0 || number.abs() < 9.2e18 {
+            return Err(E::invalid_type(Unexpected::Float(number), &self));
         }
-
-        from.deserialize_any(Reader)
+        self.0.ids.push(Id::Beyond);
+        Ok(())
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfOne<'a> {
-    ids: ManyIds,
+    ids: Found,
     #[serde(borrow, default)]
     fields: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow, default)]
@@ -200,11 +228,27 @@ struct OfSeveral<'a> {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> PyResult<T> {
-    serde_json::from_slice(body).map_err(|error| PyValueError::new_err(error.to_string()))
+    let wrong = |error: &dyn fmt::Display| PyValueError::new_err(error.to_string());
+    let text = std::str::from_utf8(body).map_err(|error| wrong(&error))?;
+    serde_json::from_str(text).map_err(|error| wrong(&error))
 }
 
+/// The fields that were named last, and the same in Python: mostly they are named again.
+static LAST: Mutex<Option<(Vec<String>, Py<PyTuple>)>> = Mutex::new(None);
+
 fn names<'py>(py: Python<'py>, fields: Option<Vec<Cow<'_, str>>>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-    fields.map(|fields| PyTuple::new(py, fields)).transpose()
+    let Some(fields) = fields else { return Ok(None) };
+    // Nobody waits for the lock: whoever holds it may have to wait for the GIL.
+    if let Ok(last) = LAST.try_lock()
+        && let Some((names, tuple)) = &*last
+        && *names == fields
+    {
+        return Ok(Some(tuple.bind(py).clone()));
+    }
+    let tuple = PyTuple::new(py, &fields)?;
+    let now = (fields.into_iter().map(Cow::into_owned).collect(), tuple.clone().unbind());
+    let _past = LAST.try_lock().ok().and_then(|mut last| last.replace(now));
+    Ok(Some(tuple))
 }
 
 /// Ids, fields, `missing` and `partial`.
@@ -212,10 +256,13 @@ type Asked<'py, I, F> = (I, F, Option<Cow<'py, str>>, bool);
 
 /// The ids, fields, `missing` and `partial` of a request for records of one type. `ValueError` where it is no such request.
 #[pyfunction]
-pub fn read_ids<'py>(py: Python<'py>, body: &'py [u8]) -> PyResult<Asked<'py, Listed, Option<Bound<'py, PyTuple>>>> {
-    let OfOne { ids: ManyIds(list), fields, missing, partial } = read(body)?;
-    let to = list.ids.len();
-    Ok((Listed { list: Arc::new(list), from: 0, to }, names(py, fields)?, missing, partial))
+pub fn read_ids<'py>(
+    py: Python<'py>,
+    body: &'py Bound<'py, PyBytes>,
+) -> PyResult<Asked<'py, Listed, Option<Bound<'py, PyTuple>>>> {
+    let OfOne { ids, fields, missing, partial } = read(body.as_bytes())?;
+    let to = ids.ids.len();
+    Ok((Listed { list: Arc::new(ids.of(body)), from: 0, to }, names(py, fields)?, missing, partial))
 }
 
 /// The uris, fields by type, `missing` and `partial` of a request for records of several types. `ValueError` as above.

@@ -127,6 +127,7 @@ pub fn parse(spec: &KeySpec, ids: &Bound<'_, PyAny>) -> PyResult<Ids> {
             push(spec, &id, i, &mut out)?;
         }
     } else if let Ok(listed) = ids.cast_exact::<Listed>() {
+        out = Ids::new(spec, listed.get().len());
         push_listed(spec, listed, &mut out)?;
     } else if ids.is_instance_of::<PyString>() || ids.is_instance_of::<PyBytes>() {
         return Err(PyTypeError::new_err("ids must be a list of keys, not one key; put it in a list"));
@@ -249,7 +250,7 @@ fn push_int(spec: &KeySpec, id: &Bound<'_, PyAny>, out: &mut Ids) -> PyResult<()
 
 /// JSON has text and numbers alone: text that is no key of the kind is a miss, as a number out of range is.
 fn push_listed(spec: &KeySpec, listed: &Bound<'_, Listed>, out: &mut Ids) -> PyResult<()> {
-    let pushed = listed.get().push(out, |out, given| {
+    let pushed = listed.get().push(listed.py(), out, |out, given| {
         match (spec.kind, given) {
             (KeyKind::Int, Given::Number(number)) => out.push_word(word(spec, number)),
             (KeyKind::Int, Given::Beyond) => out.push_none(),
