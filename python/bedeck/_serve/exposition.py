@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from bedeck._serve.histogram import at_most, quantiles
-from bedeck._serve.metrics import ROUTES, Block
+from bedeck._serve.metrics import Block
+from bedeck._serve.route import ROUTES
 
 __all__ = ["METRICS", "exposition"]
 
@@ -59,7 +60,7 @@ def _values(block: Block) -> Iterator[tuple[str, list[str]]]:
         return [slot.gauge(name) for slot in working]
 
     def one(name: str, value: float) -> tuple[str, list[str]]:
-        return name, [f"{name} {value:.10g}"]
+        return name, [f"{name} {value}"]  # all digits: counters pass what a float tells apart
 
     yield one("bedeck_workers", len(working))
     yield one("bedeck_workers_ready", sum(gauges("ready")))
@@ -100,7 +101,7 @@ def _histogram(name: str, labels: str, of: tuple[Sequence[int], float]) -> Itera
     for bound, number in zip(BOUNDS, at_most(counts, BOUNDS), strict=True):
         yield f'{name}_bucket{{{comma}le="{bound:g}"}} {number}'
     yield f'{name}_bucket{{{comma}le="+Inf"}} {sum(counts)}'
-    yield f"{name}_sum{braced} {total:.10g}"
+    yield f"{name}_sum{braced} {total}"
     yield f"{name}_count{braced} {sum(counts)}"
 
 
