@@ -41,7 +41,7 @@ def constant(port: int, data: Data) -> None:
     class Fixed(Api):
         """The same answer to all."""
 
-        def begin(self, route: int, request: Asked) -> Answer:  # noqa: ARG002 - of any request
+        def begin(self, request: Asked) -> Answer:  # noqa: ARG002 - of any request
             """The answer."""
             return Answer(body)
 

@@ -1,5 +1,6 @@
 """Our own server, byte by byte: what a client may send, and how, and when."""
 
+import asyncio
 import json
 import re
 import select
@@ -9,10 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bedeck
+from bedeck._serve.api import Api
+from bedeck._serve.connection import Connection
+from bedeck._serve.desk import Desk
+from bedeck._serve.message import Answer, Request
+from bedeck._serve.metrics import Block
 from bedeck.app import Limits
 from serving import Served, publish, received, served, waited
 
@@ -319,3 +326,36 @@ def test_damaged_requests_are_answered_or_refused(service: Served, data: st.Data
 
 def test_there_was_no_error(service: Served):
     assert [of for of in service.said if of.get("level") in {"error", "critical"}] == []
+
+
+def test_an_answer_is_sent_before_the_next_is_made():
+    """Who is first in line does not wait for all the others."""
+    order: list[int] = []
+    seen: list[bytes] = []
+
+    async def run() -> None:
+        loop, limits, block = asyncio.get_running_loop(), Limits(bound=10), Block(1)
+        pairs = [socket.socketpair() for _ in range(3)]
+        done = asyncio.Event()
+
+        class Noting(Api):
+            def begin(self, request: Request) -> Answer:
+                if order:
+                    seen.append(pairs[order[-1]][1].recv(1 << 16, socket.MSG_DONTWAIT))
+                order.append(int(request.path.rpartition("/")[2]))
+                if len(order) == len(pairs):
+                    done.set()
+                return Answer(b"to %d" % order[-1])
+
+        desk = Desk(Noting(limits, block, block.slots[0]), limits, block.slots[0], loop)
+        for server, _ in pairs:
+            await loop.connect_accepted_socket(lambda: Connection(desk, set()), server)
+        for place, (_, client) in enumerate(pairs):  # all at once, so that they are in one line
+            client.sendall(b"GET /v1/track/%d HTTP/1.1\r\nHost: x\r\n\r\n" % place)
+        await asyncio.wait_for(done.wait(), 30)
+        for _, client in pairs:
+            client.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    assert [answer.rpartition(b"\r\n\r\n")[2] for answer in seen] == [b"to %d" % place for place in order[:-1]]

@@ -9,8 +9,9 @@ from bedeck._core import Compiled, Listed, blake3, read_ids, read_uris
 from bedeck._serve.exposition import exposition
 from bedeck._serve.limits import Limits
 from bedeck._serve.message import Answer, Problem, Request
-from bedeck._serve.metrics import ROUTES, Block, Slot
+from bedeck._serve.metrics import Block, Slot
 from bedeck._serve.openapi import described, page
+from bedeck._serve.route import OTHER, READING
 from bedeck.catalogue import Catalogue
 from bedeck.deadline import left
 from bedeck.errors import DeadlineError, Error, MissingKeyError, SelectionError
@@ -24,8 +25,6 @@ Fields = tuple[str, ...] | None
 
 SLICE: Final = 500  # ids that are answered for in one go: some hundred microseconds
 MOST_SOUGHT: Final = 1024  # selections kept compiled
-DECORATE, MIXED, LIST, RECORD, OTHER = range(len(ROUTES))
-READING: Final = frozenset({"GET", "HEAD"})
 NDJSON: Final = b"application/x-ndjson"
 MISSING: Final = get_args(Missing)
 
@@ -41,6 +40,7 @@ class Sought:
         self.state = state
         self.files = state.files
         self.header = (b"bedeck-version", b"%d" % state.version)
+        self.headers = (self.header,)
         self.tag = state.files.ref.manifest[:16].encode()
         self.pages: dict[str, bytes] = {}
         self._names: dict[str, str] = {quote(name, safe=""): name for name in self.files.manifest["types"]}
@@ -97,30 +97,17 @@ class Api:
             "/docs": lambda: self._page("docs", page, b"text/html; charset=utf-8"),
         }
 
-    def is_vital(self, path: str) -> bool:
+    def is_vital(self, request: Request) -> bool:
         """Whether it is answered whatever else is going on: those who look after the service ask for it."""
-        return path in self._fixed
+        return request.route == OTHER and request.path in self._fixed
 
-    def route(self, request: Request) -> int:
-        """What is asked for, as a place among `bedeck._serve.metrics.ROUTES`."""
-        match request.method, request.path.split("/", 4):
-            case "POST", ["", "v1", _, "decorate"]:
-                return DECORATE
-            case "POST", ["", "v1", "decorate"]:
-                return MIXED
-            case "GET" | "HEAD", ["", "v1", type_] if type_:
-                return LIST
-            case "GET" | "HEAD", ["", "v1", type_, key] if type_ and key:
-                return RECORD
-        return OTHER
-
-    def begin(self, route: int, request: Request) -> Answer | Job:
+    def begin(self, request: Request) -> Answer | Job:
         """The answer, or the work that gives it. Raises `Problem`."""
-        if route == OTHER:
+        if request.route == OTHER:
             return self._other(request)
         sought = self._newest()
         try:
-            return self._of[route](sought, request)
+            return self._of[request.route](sought, request)
         except Error as error:
             raise problem_of(error) from error
 
@@ -139,14 +126,15 @@ class Api:
             ids, fields, missing, partial = read_ids(request.body)
         except ValueError as error:
             raise unread(error, '{"ids": ["..."], "fields": ["..."]}') from None
-        name = sought.name(request.path.split("/", 3)[2])
-        return self._answer(sought, request, name, ids, fields, missing_of(missing), partial=partial)
+        name = sought.name(request.type)
+        kept = missing_of(missing) if missing else "null"
+        return self._answer(sought, request, name, ids, fields, kept, partial=partial)
 
     def _list(self, sought: Sought, request: Request) -> Answer | Job:
-        name = sought.name(request.path.split("/", 3)[2])
+        name = sought.name(request.type)
         query = parameters(request.query, "ids", "fields", "missing")
         if "ids" not in query:
-            raise Problem(400, f"name ids: /v1/{request.path.split('/')[2]}?ids=...,...&fields=...", parameter="ids")
+            raise Problem(400, f"name ids: /v1/{request.type}?ids=...,...&fields=...", parameter="ids")
         keys = [sought.key(name, text) for text in query["ids"]]
         if answer := self._unchanged(sought, request):
             return answer
@@ -162,8 +150,7 @@ class Api:
         return answer
 
     def _record(self, sought: Sought, request: Request) -> Answer:
-        _, _, type_, key_text = request.path.split("/", 3)
-        name = sought.name(type_)
+        name, key_text = sought.name(request.type), request.path.rpartition("/")[2]
         fields = fields_of(parameters(request.query, "fields"))
         key = sought.key(name, key_text)
         compiled = sought.compiled(name, fields)
@@ -188,7 +175,8 @@ class Api:
             missed = len(asked) - len(found) + found.count(None)
             return [b"null" if fragment is None else fragment for fragment in found], missed
 
-        self._check_length(len(uris), "uris")
+        if len(uris) > self.limits.ids:
+            raise self._too_many(len(uris), "uris")
         ndjson = NDJSON in request.headers.get(b"accept", b"")
         return self._parts(sought, len(uris), part, kept, ndjson=ndjson, partial=partial)
 
@@ -204,15 +192,28 @@ class Api:
         partial: bool = False,
     ) -> Answer | Job:
         compiled, total = sought.compiled(name, fields), len(ids)
-        self._check_length(total, "ids")
-        ndjson = NDJSON in request.headers.get(b"accept", b"")
+        if total > self.limits.ids:
+            raise self._too_many(total, "ids")
+        if total > SLICE or NDJSON in request.headers.get(b"accept", b""):
+            return self._long(sought, request, compiled, ids, missing, partial=partial)
         try:
-            if total <= SLICE and not ndjson:
-                body, missed = compiled.answer_json(ids, missing, left(request.deadline))
-                self.slot.decorated(total, missed)
-                return Answer(body, headers=(sought.header,))
+            body, missed = compiled.answer_json(ids, missing, left(request.deadline))
         except TypeError as error:
             raise Problem(422, str(error), sought.header, parameter="ids") from None
+        self.slot.decorated(total, missed)
+        return Answer(body, headers=sought.headers)
+
+    def _long(  # noqa: PLR0913 - as above
+        self,
+        sought: Sought,
+        request: Request,
+        compiled: Compiled,
+        ids: "Listed | list[Any]",
+        missing: Missing,
+        *,
+        partial: bool,
+    ) -> Answer | Job:
+        ndjson = NDJSON in request.headers.get(b"accept", b"")
 
         def part(start: int, end: int) -> tuple[list[bytes], int]:
             asked = ids[start:end] if isinstance(ids, list) else ids.part(start, end)
@@ -226,7 +227,7 @@ class Api:
             missed = len(asked) - len(found) + found.count(None)
             return [b"null" if fragment is None else fragment for fragment in found], missed
 
-        return self._parts(sought, total, part, missing, ndjson=ndjson, partial=partial)
+        return self._parts(sought, len(ids), part, missing, ndjson=ndjson, partial=partial)
 
     def _parts(  # noqa: PLR0913 - as above
         self,
@@ -286,11 +287,9 @@ class Api:
         said = () if done == total else ((b"bedeck-answered", b"%d" % done),)
         return Answer(b"[%b]" % b",".join(pieces), headers=(sought.header, *said))
 
-    def _check_length(self, total: int, member: str) -> None:
-        if total > self.limits.ids:
-            raise Problem(
-                413, f"{member} has {total} of them: at most {self.limits.ids} are taken at once; ask in parts"
-            )
+    def _too_many(self, total: int, member: str) -> Problem:
+        most = self.limits.ids
+        return Problem(413, f"{member} has {total} of them: at most {most} are taken at once; ask in parts")
 
     def _unchanged(self, sought: Sought, request: Request) -> Answer | None:
         tag = etag(sought, request)

@@ -9,10 +9,10 @@ from typing import Any, Final, cast
 
 import httptools
 
-from bedeck._serve.api import OTHER
 from bedeck._serve.desk import Desk, Work, due
 from bedeck._serve.message import HEADERS, Answer, Problem, Request
-from bedeck._serve.wire import CONTINUE, END, REFUSED, chunk, head, whole
+from bedeck._serve.route import OTHER
+from bedeck._serve.wire import CONTINUE, END, REASON, REFUSED, chunk, head, whole
 
 __all__ = ["Connection"]
 
@@ -38,14 +38,15 @@ class Connection(asyncio.Protocol):
         "_body",
         "_closing",
         "_desk",
-        "_fields",
         "_headers",
+        "_limits",
         "_parser",
         "_paused_at",
         "_pending",
         "_receive_by",
         "_receiving",
         "_refusal",
+        "_request",
         "_size",
         "_stream",
         "_transport",
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, desk: Desk, group: "set[Connection]") -> None:
         self.group = group
         self._desk = desk
+        self._limits = desk.limits
         self._parser = httptools.HttpRequestParser(self)
         self._pending: deque[tuple[Work | Problem, Request | None, bool]] = deque()
         self._work: tuple[Work | Problem, Request | None, bool] | None = None
@@ -67,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._answered_at = self._receive_by = 0.0
         self._begun = 0
         self._refusal: Problem | None = None
-        self._fields: Request | None = None
+        self._request: Request
 
     # What asyncio calls.
 
@@ -75,7 +77,7 @@ class Connection(asyncio.Protocol):
         """A client is there."""
         self._transport = cast("asyncio.Transport", transport)
         self._answered_at = time.monotonic()
-        if len(self.group) >= self._desk.limits.connections:
+        if len(self.group) >= self._limits.connections:
             self._closing = True
             self._transport.abort()
             return
@@ -140,7 +142,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._receiving, self._receive_by = "head", time.monotonic() + self._desk.limits.header
+        self._receiving, self._receive_by = "head", time.monotonic() + self._limits.header
         self._begun += 1
         self._url, self._size = b"", 0
         self._headers: dict[bytes, bytes] = {}
@@ -150,14 +152,14 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """A part of its target."""
         self._url += url
-        if len(self._url) > self._desk.limits.head:
-            raise Problem(414, f"the target is over {self._desk.limits.head} bytes: ask with POST")
+        if len(self._url) > self._limits.head:
+            raise Problem(414, f"the target is over {self._limits.head} bytes: ask with POST")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of its headers."""
         self._size += len(name) + len(value) + 4
-        if self._size > self._desk.limits.head:
-            raise Problem(431, f"the headers are over {self._desk.limits.head} bytes")
+        if self._size > self._limits.head:
+            raise Problem(431, f"the headers are over {self._limits.head} bytes")
         name = name.lower()
         if name in KEPT:
             had = self._headers.get(name)
@@ -166,17 +168,17 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Its head is there: whatever does not need the body is decided now."""
         now = time.monotonic()
-        headers, limits = self._headers, self._desk.limits
-        path, _, query = _target(self._url).decode("latin-1").partition("?")
-        request = Request(self._parser.get_method().decode("latin-1"), path, query, headers, now)
-        request.old = self._parser.get_http_version() == "1.0"
-        self._fields, self._size = request, 0
-        self._receiving, self._receive_by = "body", now + limits.received
+        headers, parser = self._headers, self._parser
+        url = self._url if self._url.startswith(b"/") else _target(self._url)
+        path, _, query = url.decode("latin-1").partition("?")
+        self._request = request = Request(parser.get_method().decode("latin-1"), path, query, headers, now)
+        self._size = 0
+        self._receiving, self._receive_by = "body", now + self._limits.received
+        length = int(headers[b"content-length"].split(b",")[0] or 0) if b"content-length" in headers else 0
         try:
-            self._admit(request)
+            self._admit(request, parser.get_http_version(), length)
         except Problem as problem:
             self._refusal = problem
-        length = int(headers.get(b"content-length", b"0").split(b",")[0] or 0)
         if self._refusal and (length > SWALLOWED or b"expect" in headers):
             raise self._refusal
         if b"expect" in headers and not self._pending and not self._work:
@@ -188,15 +190,15 @@ class Connection(asyncio.Protocol):
         if self._refusal:
             if self._size > SWALLOWED:
                 raise self._refusal
-        elif self._size > self._desk.limits.body:
-            raise Problem(413, _TOO_LARGE.format(self._desk.limits.body))
+        elif self._size > self._limits.body:
+            raise Problem(413, _TOO_LARGE.format(self._limits.body))
         else:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
         """It is all there."""
         self._receiving = None
-        request = cast("Request", self._fields)
+        request = self._request
         last = not self._parser.should_keep_alive() or self._parser.should_upgrade()
         if self._refusal:
             self._enter(self._refusal, request, last=last)
@@ -209,12 +211,16 @@ class Connection(asyncio.Protocol):
     def step(self, now: float) -> None:
         """Answer the next request, or do a slice of that."""
         if self._work is not None and self._paused_at is None:
-            self._step(self._work, now)
-            self._next()
+            if self._stream is not None:
+                self._send_piece()
+            else:
+                self._step(self._work, now)
+            if self._pending:
+                self._next()
 
     def tend(self, now: float) -> None:
         """Part with a client that takes too long."""
-        limits = self._desk.limits
+        limits = self._limits
         if self._paused_at is not None:
             if now > self._paused_at + limits.sent:
                 self._transport.abort()
@@ -237,26 +243,28 @@ class Connection(asyncio.Protocol):
         """Say no in the fewest steps: what is refused takes from what is not."""
         slot = self._desk.slot
         slot.shed(reason)
-        slot.answered(OTHER, UNAVAILABLE, 0.0)
+        slot.answered(OTHER, UNAVAILABLE, 0.0, len(REASON))
         self._answered_at = time.monotonic()
         self._transport.write(REFUSED)
 
     def _grow(self, size: int) -> None:
         """Bound what the parser keeps of a head that does not end."""
         self._size += size
-        if self._size > 2 * self._desk.limits.head:
-            raise Problem(431, f"the head of the request is over {self._desk.limits.head} bytes")
+        if self._size > 2 * self._limits.head:
+            raise Problem(431, f"the head of the request is over {self._limits.head} bytes")
 
-    def _admit(self, request: Request) -> None:
+    def _admit(self, request: Request, version: str, length: int) -> None:
         desk, headers = self._desk, request.headers
-        if self._parser.get_http_version() not in {"1.1", "1.0"}:
-            raise Problem(505, "HTTP/1.1 is spoken here")
-        if int(headers.get(b"content-length", b"0").split(b",")[0] or 0) > desk.limits.body:
-            raise Problem(413, _TOO_LARGE.format(desk.limits.body))
-        if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
+        if version != "1.1":
+            request.old = version == "1.0"
+            if not request.old:
+                raise Problem(505, "HTTP/1.1 is spoken here")
+        if length > self._limits.body:
+            raise Problem(413, _TOO_LARGE.format(self._limits.body))
+        if b"expect" in headers and headers[b"expect"].lower() != b"100-continue":
             raise Problem(417, "100-continue is all that is expected here")
-        request.deadline = due(desk.limits, headers, request.at)
-        if not desk.api.is_vital(request.path) and (reason := desk.gate.refuses()):
+        request.deadline = due(self._limits, headers, request.at)
+        if (reason := desk.gate.refuses()) and not desk.api.is_vital(request):
             desk.slot.shed(reason)
             raise desk.gate.problem()
 
@@ -264,9 +272,10 @@ class Connection(asyncio.Protocol):
         if last:
             self._closing = True
         self._pending.append((work, request, last))
-        if len(self._pending) >= MOST_PIPELINED:
+        if self._work is None and self._paused_at is None:
+            self._next()
+        elif len(self._pending) >= MOST_PIPELINED:
             self._transport.pause_reading()
-        self._next()
 
     def _next(self) -> None:
         """Go on to what is pending, once nothing is being answered."""
@@ -276,15 +285,12 @@ class Connection(asyncio.Protocol):
             self._work = self._pending.popleft()
             work, request, _ = self._work
             # One that is refused, or asked by who looks after the service, does not wait for others.
-            if isinstance(work, Problem) or (request is not None and self._desk.api.is_vital(request.path)):
+            if isinstance(work, Problem) or (request is not None and self._desk.api.is_vital(request)):
                 self._step(self._work, time.monotonic())
             else:
                 self._desk.join(self)
 
     def _step(self, current: "tuple[Work | Problem, Request | None, bool]", now: float) -> None:
-        if self._stream is not None:
-            self._send_piece()
-            return
         work, request, last = current
         answer = work.answer() if isinstance(work, Problem) else work.step(now)
         if answer is None:
@@ -342,15 +348,15 @@ class Connection(asyncio.Protocol):
     def _sent(self, status: int, size: int, request: Request | None, *, last: bool) -> None:
         now = self._answered_at = time.monotonic()
         work, self._work = self._work, None
-        route = work[0].route if work and isinstance(work[0], Work) else OTHER
-        slot = self._desk.slot
-        seconds = now - request.at if request else 0.0
-        slot.answered(route, status, seconds)
-        slot.add("bytes_sent", size)
-        if request and self._desk.telemetry:
-            self._desk.telemetry.answered(request, route, status, size, now)
-        if log.isEnabledFor(logging.INFO) and request:
-            log.info("answered", extra=_told(request, status, size, seconds))
+        if request is None:
+            self._desk.slot.answered(OTHER, status, 0.0, size)
+        else:
+            route = request.route if work and isinstance(work[0], Work) else OTHER
+            self._desk.slot.answered(route, status, now - request.at, size)
+            if self._desk.telemetry:
+                self._desk.telemetry.answered(request, route, status, size, now)
+            if log.isEnabledFor(logging.INFO):
+                log.info("answered", extra=_told(request, status, size, now - request.at))
         if last or (self._closing and not self._pending):
             self._closing = True
             self._transport.write_eof()
@@ -368,9 +374,7 @@ def _told(request: Request, status: int, size: int, seconds: float) -> dict[str,
 
 
 def _target(url: bytes) -> bytes:
-    """The path and query of a target, which may be a whole URL (RFC 9112, 3.2). Raises `Problem`."""
-    if url.startswith(b"/"):
-        return url
+    """The path and query of a target that is a whole URL (RFC 9112, 3.2.2). Raises `Problem`."""
     try:
         parts = httptools.parse_url(url)
     except httptools.HttpParserError:

@@ -6,12 +6,13 @@ import time
 from collections import deque
 from typing import Final, Protocol
 
-from bedeck._serve.api import OTHER, Api, Job
+from bedeck._serve.api import Api, Job
 from bedeck._serve.encoding import encoded
 from bedeck._serve.gate import Gate
 from bedeck._serve.limits import Limits
 from bedeck._serve.message import Answer, Problem, Request
 from bedeck._serve.metrics import Slot
+from bedeck._serve.route import OTHER
 
 __all__ = ["Desk", "Teller", "Waiting", "Work", "due"]
 
@@ -37,28 +38,38 @@ class Teller(Protocol):
 class Work:
     """One request that was let in, until its answer is there."""
 
-    __slots__ = ("_desk", "_job", "request", "route")
+    __slots__ = ("_desk", "_job", "request")
 
     def __init__(self, desk: "Desk", request: Request) -> None:
         desk.gate.waiting += 1
         self._desk = desk
         self._job: Job | None = None
         self.request = request
-        self.route = desk.api.route(request)
 
     def step(self, now: float) -> Answer | None:
         """Do a part of it; the answer, once it is there."""
-        desk = self._desk
+        desk, request = self._desk, self.request
         try:
-            answer = self._part(now)
+            if self._job is not None:
+                answer = _continued(self._job)
+            elif request.route != OTHER and desk.gate.late(request, now):
+                desk.slot.shed("late")
+                answer = desk.gate.problem().answer()
+            else:
+                begun = desk.api.begin(request)
+                if isinstance(begun, Answer):
+                    answer = begun
+                else:
+                    self._job = begun
+                    answer = _continued(begun)
         except Problem as problem:
             answer = problem.answer()
         except Exception:
-            log.exception("a request failed", extra={"path": self.request.path, "method": self.request.method})
+            log.exception("a request failed", extra={"path": request.path, "method": request.method})
             answer = Problem(500, "something went wrong here, and is in the log").answer()
         if answer is not None:
             if desk.limits.compress:
-                answer = encoded(answer, self.request.headers.get(b"accept-encoding", b""), desk.limits.compress)
+                answer = encoded(answer, request.headers.get(b"accept-encoding", b""), desk.limits.compress)
             desk.gate.left(time.monotonic())
         return answer
 
@@ -68,22 +79,14 @@ class Work:
         if self._job is not None:
             self._job.close()
 
-    def _part(self, now: float) -> Answer | None:
-        if self._job is None:
-            desk, request = self._desk, self.request
-            if self.route != OTHER and desk.gate.late(request, now):
-                desk.slot.shed("late")
-                raise desk.gate.problem()
-            begun = desk.api.begin(self.route, request)
-            if isinstance(begun, Answer):
-                return begun
-            self._job = begun
-        try:
-            next(self._job)
-        except StopIteration as done:
-            answer: Answer = done.value
-            return answer
-        return None
+
+def _continued(job: Job) -> Answer | None:
+    try:
+        next(job)
+    except StopIteration as done:
+        answer: Answer = done.value
+        return answer
+    return None
 
 
 class Desk:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from bedeck._serve.route import routed
+
 __all__ = ["HEADERS", "REASONS", "UNCHANGED", "Answer", "Problem", "Request"]
 
 # The headers that mean something here; others are not kept.
@@ -44,9 +46,12 @@ PROBLEM: Final = b"application/problem+json"
 
 
 class Request:
-    """One request: ``at`` is when its head was there, on the clock of ``time.monotonic()``."""
+    """One request: ``at`` is when its head was there, on the clock of ``time.monotonic()``.
 
-    __slots__ = ("at", "body", "deadline", "headers", "method", "old", "path", "query")
+    ``route`` and ``type`` are what `bedeck._serve.route.routed` makes of its path.
+    """
+
+    __slots__ = ("at", "body", "deadline", "headers", "method", "old", "path", "query", "route", "type")
 
     def __init__(self, method: str, path: str, query: str, headers: dict[bytes, bytes], at: float) -> None:
         self.method = method
@@ -57,6 +62,7 @@ class Request:
         self.old = False  # of HTTP/1.0
         self.body = b""
         self.deadline = at
+        self.route, self.type = routed(method, path)
 
 
 class Answer:

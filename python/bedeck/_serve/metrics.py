@@ -10,10 +10,10 @@ from typing import Final
 
 from bedeck._serve.histogram import BUCKETS, bucket
 from bedeck._serve.message import REASONS
+from bedeck._serve.route import ROUTES
 
-__all__ = ["COUNTERS", "GAUGES", "ROUTES", "SHED", "Block", "Slot"]
+__all__ = ["COUNTERS", "GAUGES", "SHED", "Block", "Slot"]
 
-ROUTES: Final = ("decorate", "mixed", "list", "record", "other")
 CODES: Final = tuple(REASONS)
 SHED: Final = ("waiting", "bound", "late", "starting")
 COUNTERS: Final = ("ids", "missing", "bytes_sent", "connections", "collections", "collection_microseconds")
@@ -40,12 +40,13 @@ class Slot:
     def __init__(self, words: memoryview) -> None:
         self.words = words
 
-    def answered(self, route: int, code: int, seconds: float) -> None:
-        """An answer with status ``code`` was given ``seconds`` after the head of its request was there."""
+    def answered(self, route: int, code: int, seconds: float, size: int) -> None:
+        """An answer with status ``code`` of ``size`` bytes was given ``seconds`` after the head of its request."""
         words = self.words
         words[_ANSWERS + route * len(CODES) + _PLACE[code]] += 1
         words[_DURATIONS + route * BUCKETS + bucket(seconds)] += 1
         words[_MICROS + route] += int(seconds * 1e6)
+        words[_SENT] += size
 
     def shed(self, reason: str) -> None:
         """A request was refused."""
@@ -125,6 +126,7 @@ _GAUGES: Final = 0
 _COUNTERS: Final = _GAUGES + len(GAUGES)
 _IDS: Final = _COUNTERS + COUNTERS.index("ids")
 _MISSING: Final = _COUNTERS + COUNTERS.index("missing")
+_SENT: Final = _COUNTERS + COUNTERS.index("bytes_sent")
 _SHED: Final = _COUNTERS + len(COUNTERS)
 _ANSWERS: Final = _SHED + len(SHED)
 _MICROS: Final = _ANSWERS + len(ROUTES) * len(CODES)

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from bedeck._serve.api import OTHER
 from bedeck._serve.desk import Desk, Work, due
 from bedeck._serve.message import Answer, Problem, Request
+from bedeck._serve.route import OTHER
 
 __all__ = ["answered", "body_within"]
 
@@ -34,7 +34,7 @@ async def answered(desk: Desk, request: Request, body: Callable[[int], Awaitable
     """The answer to a request whose ``body`` is still to be read, and its route."""
     try:
         request.deadline = due(desk.limits, request.headers, request.at)
-        if not desk.api.is_vital(request.path) and (reason := desk.gate.refuses()):
+        if not desk.api.is_vital(request) and (reason := desk.gate.refuses()):
             desk.slot.shed(reason)
             raise desk.gate.problem()
         request.body = await body(desk.limits.body)
@@ -49,7 +49,7 @@ async def answered(desk: Desk, request: Request, body: Callable[[int], Awaitable
     finally:
         if answer is None:
             work.dropped()
-    return answer, work.route
+    return answer, request.route
 
 
 async def body_within(parts: AsyncIterator[bytes], most: int) -> bytes:

@@ -2,11 +2,12 @@
 
 import time
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 from bedeck._serve.message import REASONS, UNCHANGED, Answer
 
-__all__ = ["CONTINUE", "END", "REFUSED", "chunk", "head", "whole"]
+__all__ = ["CONTINUE", "END", "REASON", "REFUSED", "chunk", "head", "whole"]
 
 UNPLAIN: Final = tuple(
     b"\r\n" + name for name in (b"transfer-encoding", b"expect", b"connection", b"upgrade", b"x-request-id")
@@ -56,7 +57,7 @@ def head(
         lines = f"HTTP/1.1 {answer.status} {REASONS[answer.status]}\r\n".encode()
         begun = lines if answer.status == UNCHANGED else b"%bcontent-type: %b\r\n" % (lines, answer.media)
         _begun[answer.status, answer.media] = begun
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in answer.headers])
+    lines = _lines(answer.headers)
     if connection:
         lines += b"connection: %b\r\n" % connection
     if echo:
@@ -66,6 +67,11 @@ def head(
     if length is None:
         return b"%b%b%b%b\r\n" % (begun, _date(), lines, b"transfer-encoding: chunked\r\n" if chunked else b"")
     return b"%b%b%bcontent-length: %d\r\n\r\n" % (begun, _date(), lines, length)
+
+
+@lru_cache(64)
+def _lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 def chunk(data: bytes) -> bytes:
