@@ -23,7 +23,7 @@ from bedeck._bench.loads import Load, Told, goodput
 from bedeck._bench.measuring import measured
 from bedeck._bench.service import Service
 from bedeck._bench.traffic import post
-from bedeck.plan import Expected, expect, saturation
+from bedeck.plan import Expected, expect
 from bedeck.store import Store
 from benchmarks import machine
 from benchmarks.built import build
@@ -230,7 +230,7 @@ def _on(core: int) -> Iterator[None]:
 def _overload(data: Data, lists: Sequence[list[str]], factor: float, say: Say) -> Overload:
     with Service(str(data.store), ["--bound", str(BOUND * 1e3)], {0}) as service, _on(1):
         load = Load(*service.address, post(PATH, lists, JSON.fields, "127.0.0.1"), connections=400)
-        closed = median(_saturation(load) for _ in range(3))
+        closed = median(_saturation(load) for _ in range(ROUNDS))
         before = service.memory()
         say(f"lists of {len(lists[0])}: {factor:g} times {closed:,.0f} a second, for {OVERLOAD:.0f} s")
         told = load.run(factor * closed, OVERLOAD)
@@ -251,7 +251,7 @@ def _refreshed(data: Data, lists: Sequence[list[str]], say: Say) -> tuple[Told, 
         _change(data)
     with Service(str(data.store), ["--bound", str(BOUND * 1e3), "--poll", "0.5"], {0}) as service, _on(1):
         load = Load(*service.address, post(PATH, lists, JSON.fields, "127.0.0.1"))
-        rate = _saturation(load) / 2
+        rate = median(_saturation(load) for _ in range(ROUNDS)) / 2
         say(f"{rate:,.0f} a second for {REFRESHED:.0f} s, with {REFRESHES} refreshes")
         quiet = load.run(rate, REFRESHED / 5)
         with announcing(store, REFRESHED / REFRESHES) as announced:
@@ -267,7 +267,7 @@ def planned(data: Data, lists: Sequence[list[str]], say: Say) -> list[Forecast]:
         for turn in range(ROUNDS):
             say(f"planning, round {turn + 1}")
             found = measured(load, service.workers(), 6 * SPELL)
-            top = saturation(found)
+            top = found.saturation
             expected = [expect(found, share * top) for share in LOADS]
             told = [load.run(of.rate, 2 * SPELL, warm=0.5) for of in expected]
             forecasts.append(Forecast(expected, told, (top, _saturation(load))))

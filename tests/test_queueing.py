@@ -131,3 +131,16 @@ def test_the_breaking_rate_is_where_the_bound_breaks():
 def test_what_makes_no_sense_is_told(wrong: object, words: str):
     with pytest.raises(ValueError, match=words):
         wrong()  # type: ignore[operator]
+
+
+@given(st.lists(st.floats(0, 5e-4), min_size=1, max_size=50), st.floats(-1e-4, 1e-3), st.floats(0.1, 0.8))
+def test_what_comes_on_top_is_added(samples: list[float], shift: float, load: float):
+    queue = Queue([1e-4, 2e-4])
+    alone = queue.response(load * queue.saturation)
+    more = alone.plus(samples).later(shift)
+    assert more.mean == pytest.approx(alone.mean + np.mean(samples) + shift)
+    assert more.mass.sum() == pytest.approx(alone.mass.sum(), rel=1e-6)
+    for share in (0.01, 0.5, 0.99):
+        least, most = min(samples) + shift, max(samples) + shift
+        assert alone.quantile(share) + least - 3 * alone.step <= more.quantile(share)
+        assert more.quantile(share) <= alone.quantile(share) + most + 3 * alone.step

@@ -1,8 +1,8 @@
 """How many workers and machines a service needs, from what a request takes on this machine.
 
-A worker is a queue with one server (`bedeck.queueing`), and gets its part of the requests. What a request takes of it
-is measured at several rates: at low ones it is more, since the system goes to sleep and wakes up for each. What is
-sampled at the lowest rate, where hardly any request waits, is the shape. docs/planning.md tells how good that is.
+A worker is a queue with one server (`bedeck.queueing`), and gets its part of the requests. What a request takes of it,
+and what it takes besides, depends on the rate: at low ones the system goes to sleep, and wakes up for each. Both are
+measured at several rates; the waiting, and with it the tail, is worked out. docs/planning.md tells how good that is.
 
 The way of validating such a model against measurement is that of R. Yanggratoke, G. Kreitz, M. Goldmann, R. Stadler and
 V. Fodor, On the Performance of the Spotify Backend, Journal of Network and Systems Management 23 (2015).
@@ -10,56 +10,78 @@ V. Fodor, On the Performance of the Spotify Backend, Journal of Network and Syst
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from bedeck.queueing import Queue
+from bedeck.queueing import Queue, Response
 
-__all__ = ["Expected", "Measured", "Plan", "expect", "plan", "saturation"]
+__all__ = ["At", "Expected", "Measured", "Plan", "breaking", "expect", "plan"]
 
 LOADS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 HEADROOM: Final = 0.7  # of the load at which the bound breaks
 STEPS: Final = 30
+BUSIEST: Final = 0.97  # of its time that a worker can have worked while it kept up
 
 
-@dataclass(frozen=True, slots=True)
+class At(NamedTuple):
+    """What was measured of a worker at a rate: seconds of its thread that a request took, and the median latency."""
+
+    rate: float
+    service: float
+    p50: float
+
+
 class Measured:
-    """What was measured of one worker. Seconds.
+    """What was measured of one worker. Seconds, and requests a second.
 
-    ``latencies`` are those of requests that hardly ever waited. ``services`` are rates, ascending, and the processor
-    time that a request took at each.
+    ``saturation`` is what it answers where there always is another request. ``alone`` are latencies of one request
+    after another, each sent when the one before was answered: how service varies. ``besides`` are latencies at a low
+    rate, where hardly any request waits: how that varies which keeps nobody else waiting, mostly waking up. ``ladder``
+    has rates, ascending, below the saturation.
+
+    Raises ``ValueError`` where it is not so.
     """
 
-    latencies: Sequence[float]
-    services: Sequence[tuple[float, float]]
-
-    def __post_init__(self) -> None:
-        if not self.latencies or not self.services:
-            raise ValueError("latencies and services: at least one of each is expected")
-        if list(self.services) != sorted(self.services) or any(rate <= 0 or took <= 0 for rate, took in self.services):
-            raise ValueError("services: pairs of a rate and seconds, above 0, are expected, ascending")
+    def __init__(
+        self, saturation: float, alone: Sequence[float], besides: Sequence[float], ladder: Sequence[At]
+    ) -> None:
+        if not len(alone) or not len(besides) or not ladder:
+            raise ValueError("alone, besides and ladder: at least one of each is expected")
+        rates = [at.rate for at in ladder]
+        if rates != sorted(rates) or not 0 < rates[0] <= rates[-1] < saturation:
+            raise ValueError(f"ladder: rates above 0 and below {saturation:.6g} are expected, ascending, not {rates}")
+        if any(not (at.service > 0 and at.p50 > 0) for at in ladder):
+            raise ValueError("ladder: seconds above 0 are expected")
+        self.saturation = saturation
+        self.alone = np.asarray(alone, dtype=float)
+        self.besides = np.asarray(besides, dtype=float)
+        self.ladder = tuple(ladder)
 
     def service(self, rate: float) -> float:
         """What a request takes of a worker that gets ``rate`` of them a second: between, or as at the ends."""
-        rates, took = zip(*self.services, strict=True)
+        rates = [*(at.rate for at in self.ladder), self.saturation]
+        took = [*(min(at.service, BUSIEST / at.rate) for at in self.ladder), 1 / self.saturation]
         return float(np.interp(rate, rates, took))
 
-    def queue(self, rate: float) -> tuple[Queue, float]:
-        """The queue at that rate; and what a request takes besides, mostly of the network.
+    def response(self, rate: float) -> Response:
+        """What requests are expected to take. Raises ``ValueError`` where ``rate`` is not below the saturation."""
+        waited = self._waited(rate)
+        return waited.later(float(np.interp(rate, [at.rate for at in self.ladder], self._shifts)))
 
-        What is over the mean in a measured latency is service: the thread was kept from working, and so were those
-        behind.
-        """
-        latencies = np.asarray(self.latencies)
+    def _waited(self, rate: float) -> Response:
+        """The same, but for a part of what is besides, which is the same for all requests."""
         service = self.service(rate)
-        middle = float(np.median(latencies))
-        spread = np.maximum(latencies - middle, -0.9 * service)
-        spread -= spread.mean() if spread.mean() > 0 and service + spread.mean() <= 0 else 0
-        sampled = np.maximum(service + spread, service / 10)
-        sampled *= service / sampled.mean()
-        return Queue(sampled), max(0.0, middle - float(np.median(sampled)))
+        sampled = np.maximum(service + self.alone - np.median(self.alone), service / 2)
+        spread = self.besides - self.besides.min()
+        return Queue(sampled * (service / sampled.mean())).response(rate).plus(spread)
+
+    @cached_property
+    def _shifts(self) -> list[float]:
+        """That part at the rates that were measured: what the median has over what is worked out."""
+        return [at.p50 - self._waited(at.rate).quantile(0.5) for at in self.ladder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +125,20 @@ class Plan:
         return asdict(self)
 
 
-def saturation(measured: Measured) -> float:
-    """The rate at which a worker has no time left: where rate times service is 1."""
-    low, high = 0.0, 2 / min(took for _, took in measured.services)
-    for _ in range(2 * STEPS):
-        rate = (low + high) / 2
-        low, high = (rate, high) if rate * measured.service(rate) < 1 else (low, rate)
-    return low
-
-
 def expect(measured: Measured, rate: float) -> Expected:
     """What is expected of a worker at a rate. Raises ``ValueError`` where it is not below the saturation."""
-    queue, besides = measured.queue(rate)
-    response = queue.response(rate)
-    p50, p99, p999 = (response.quantile(share) + besides for share in (0.5, 0.99, 0.999))
-    return Expected(rate / saturation(measured), rate, response.utilisation, p50, p99, p999)
+    response = measured.response(rate)
+    p50, p99, p999 = (response.quantile(share) for share in (0.5, 0.99, 0.999))
+    return Expected(rate / measured.saturation, rate, response.utilisation, p50, p99, p999)
 
 
 def breaking(measured: Measured, share: float, bound: float) -> float:
     """The highest rate at which the quantile ``share`` of a worker stays within ``bound``; 0 where it never does."""
-    low, high = 0.0, saturation(measured) * 0.999
+    low, high = 0.0, measured.saturation * 0.999
     for _ in range(STEPS):
         rate = (low + high) / 2
-        queue, besides = measured.queue(rate)
-        fits = rate < queue.saturation and queue.response(rate).quantile(share) + besides <= bound
-        low, high = (rate, high) if fits else (low, rate)
-    return low if low > saturation(measured) * 1e-3 else 0.0
+        low, high = (rate, high) if measured.response(rate).quantile(share) <= bound else (low, rate)
+    return low if low > measured.saturation * 1e-3 else 0.0
 
 
 def plan(  # noqa: PLR0913 - what may be left out is named
@@ -158,7 +168,7 @@ def plan(  # noqa: PLR0913 - what may be left out is named
     if not most:
         raise ValueError(
             f"{share:.4g} of the answers within {bound * 1e3:.4g} ms cannot be kept at any load: lists of {size} take"
-            f" {np.quantile(measured.latencies, share) * 1e3:.4g} ms without waiting. Ask for a higher bound, or for"
+            f" {np.quantile(measured.besides, share) * 1e3:.4g} ms without waiting. Ask for a higher bound, or for"
             " shorter lists"
         )
     needed = ceil(rps / (most * headroom))
@@ -166,7 +176,7 @@ def plan(  # noqa: PLR0913 - what may be left out is named
     workers = (machines - 1) * cores if machines > 2 else max(needed, 1)  # noqa: PLR2004 - one, and one to spare
     a_machine = ceil(workers / (machines - 1))
     rate = rps / (a_machine * (machines - 1))
-    top = saturation(measured)
+    top = measured.saturation
     return Plan(
         rps=rps,
         size=size,
@@ -181,5 +191,5 @@ def plan(  # noqa: PLR0913 - what may be left out is named
         rate=rps / (a_machine * machines),
         headroom=1 - rate / most,
         expected=expect(measured, rps / (a_machine * machines)),
-        table=[expect(measured, load * top) for load in LOADS if load * top < measured.queue(load * top)[0].saturation],
+        table=[expect(measured, load * top) for load in LOADS],
     )

@@ -9,7 +9,7 @@ Associated with Airline Passenger Check-in (1959), for the idea that a shared qu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, log2
 from typing import Any, Final
@@ -28,12 +28,13 @@ Array = Any  # numpy's arrays of float64
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A distribution of response times: ``mass[i]`` is the share that takes from ``i`` to ``i + 1`` steps."""
+    """A distribution of response times: ``mass[i]`` is the share from ``i`` to ``i + 1`` steps after ``start``."""
 
     step: float
     mass: Array
     mean: float
     utilisation: float
+    start: float = 0.0
 
     def quantile(self, share: float) -> float:
         """What a ``share`` of all requests does not take longer than. Within a step of the grid."""
@@ -41,7 +42,20 @@ class Response:
             raise ValueError(f"share={share!r}: a number between 0 and 1 is expected")
         sums = np.cumsum(self.mass)
         place = int(np.searchsorted(sums, share * sums[-1]))
-        return (min(place, len(sums) - 1) + 1) * self.step
+        return self.start + (min(place, len(sums) - 1) + 1) * self.step
+
+    def plus(self, samples: Sequence[float] | Array) -> "Response":
+        """The same with something that each takes besides, keeping no other waiting: a sample at random."""
+        length = len(self.mass)
+        places = np.minimum((np.asarray(samples) / self.step).astype(int), length - 1)
+        size = 1 << ceil(log2(2 * length))
+        both = np.fft.rfft(self.mass, size) * np.fft.rfft(_masses(places, length), size)
+        mass = np.clip(np.fft.irfft(both, size)[: 2 * length], 0, None)
+        return replace(self, mass=mass, mean=self.mean + float(np.mean(samples)))
+
+    def later(self, seconds: float) -> "Response":
+        """The same with ``seconds`` that each takes besides, or less, where they are below 0."""
+        return replace(self, start=self.start + seconds, mean=self.mean + seconds)
 
 
 class Queue:

@@ -1,40 +1,41 @@
 """What a request takes of a worker, measured: for `bedeck.plan`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bedeck._bench.loads import Load, Told
-from bedeck.plan import Measured
+from bedeck.plan import At, Measured
 
 __all__ = ["measured"]
 
-SHAPE: Final = 0.05  # of the saturation: where hardly any request waits
-LADDER: Final = (0.2, 0.4, 0.6, 0.8)
+LADDER: Final = (0.1, 0.2, 0.4, 0.6, 0.8)  # of the saturation; at the first hardly any request waits
 MILLION: Final = 1e6
 
 
 def measured(load: Load, workers: Sequence[int], seconds: float) -> Measured:
     """From a service whose processes ``workers`` get nothing but this load, within some ``seconds``."""
     each = seconds / (len(LADDER) + 2)
-    closed = load.run(None, each)
-    rate = closed["status"].get("200", 0) / closed["seconds"]
-    if not rate:
+    closed = load.run(None, each, warm=each / 10)
+    top = closed["status"].get("200", 0) / closed["seconds"]
+    if not top:
         raise ValueError(f"no request is answered with 200: {closed['status']} {closed['errors']}")
-    services: list[tuple[float, float]] = []
-    shape: Told = {}
-    for share in (SHAPE, *LADDER):
+    alone = replace(load, connections=1).run(None, each, warm=each / 10)
+    steps: list[At] = []
+    besides: list[float] = []
+    for share in LADDER:
         before = busy(workers)
-        told = load.run(rate * share, each, warm=0.0)
-        took = (busy(workers) - before) / max(1, told["status"].get("200", 0))
+        told = load.run(top * share, each, warm=0.0)
+        took = (busy(workers) - before) / told["status"]["200"]
+        besides = besides or spread(told)
         # A request takes one of the workers, each of which gets its part.
-        services.append((rate * share / len(workers), took))
-        shape = shape or told
-    return Measured(latencies(shape), services)
+        steps.append(At(top * share / len(workers), took, told["latency"]["200"]["p50"] / MILLION))
+    return Measured(top / len(workers), spread(alone), besides, steps)
 
 
-def latencies(told: Told) -> list[float]:
-    """The shape of the latencies of answers, in seconds."""
+def spread(told: Told) -> list[float]:
+    """The latencies of answers, in seconds: some quantiles for all of them."""
     return [micros / MILLION for micros in told["latency"]["200"]["spread"]]
 
 
