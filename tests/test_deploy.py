@@ -1,151 +1,329 @@
-"""The recipes: that they are well formed, fit what the package has, and say the same as each other."""
+"""deploy/: every recipe is what its reader takes, they agree with each other, and name nothing that there is not."""
 
 import configparser
 import json
 import re
+import shlex
 import shutil
 import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import kubernetes_validate
+import promql_parser
 import pytest
 import yaml
+from dockerfile_parse import DockerfileParser
 
 from bedeck._cli.verbs import verbs
 from bedeck._serve.exposition import METRICS
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
-OPTIONS = {option for parameter in verbs.commands["serve"].params for option in parameter.opts}
-NAMES = {
-    name + suffix
-    for name, (kind, _) in METRICS.items()
-    for suffix in (["_bucket", "_sum", "_count"] if kind == "histogram" else [""])
-}
-INSTRUCTIONS = set("FROM RUN COPY WORKDIR ENV USER VOLUME EXPOSE STOPSIGNAL HEALTHCHECK CMD ENTRYPOINT".split())  # noqa: SIM905
+TOOLS = Path(sys.executable).parent
+
+SERVE = verbs.commands["serve"]
+PATHS = {"/livez", "/readyz", "/metrics"}
+OF_PROMETHEUS = {"up"}
 
 
-def documents() -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+def options(*arguments: str) -> SimpleNamespace:
+    """What `bedeck serve` makes of arguments."""
+    return SimpleNamespace(**SERVE.make_context("serve", [*arguments]).params)
 
 
-def pod() -> dict[str, Any]:
-    found: dict[str, Any] = documents()[0]["spec"]["template"]["spec"]
+def run(*command: str | Path) -> str:
+    """What a command says, which has to be content."""
+    done = subprocess.run(  # noqa: S603 - our own
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def tool(name: str) -> str:
+    """A program that comes with a system and not with Python; the test is skipped where there is none."""
+    found = shutil.which(name)
+    return found or pytest.skip(f"{name} is not installed")
+
+
+# Dockerfile
+
+INSTRUCTIONS = [(line["instruction"], line["value"]) for line in DockerfileParser(str(DEPLOY / "Dockerfile")).structure]
+LAST = max(place for place, (instruction, _) in enumerate(INSTRUCTIONS) if instruction == "FROM")
+IMAGE = dict(INSTRUCTIONS[LAST:])
+ENTRYPOINT = json.loads(IMAGE["ENTRYPOINT"])
+USER = IMAGE["USER"].partition(":")[0]
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile():
+    assert not run(TOOLS / "hadolint", "--failure-threshold", "style", DEPLOY / "Dockerfile")
+
+
+def test_the_image_serves_as_nobody_in_particular_and_ends_in_order():
+    assert ENTRYPOINT[:2] == ["bedeck", "serve"]
+    assert int(USER) > 0
+    assert (IMAGE["EXPOSE"], IMAGE["STOPSIGNAL"], IMAGE["VOLUME"]) == ("8000", "SIGTERM", "/var/cache/bedeck")
+    assert "XDG_CACHE_HOME=/var/cache " in IMAGE["ENV"]
+
+
+def test_the_health_of_a_container_is_asked_for_by_python():
+    python, flag, code = json.loads(IMAGE["HEALTHCHECK"].partition("CMD ")[2])
+    compile(code, "HEALTHCHECK", "exec")
+    assert (python, flag) == ("python", "-c")
+    assert re.findall(r"127\.0\.0\.1:8000(/\w+)", code) == ["/livez"]
+
+
+def test_the_image_has_what_the_project_asks_for():
+    arguments = dict(value.split("=") for instruction, value in INSTRUCTIONS if instruction == "ARG")
+    least = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["rust-version"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (extras,) = (re.findall(r"'\.\[([\w,]+)\]'", value) for _, value in INSTRUCTIONS if "pip wheel" in value)
+    assert set(extras[0].split(",")) <= project["optional-dependencies"].keys()
+    assert [*map(int, arguments["RUST"].split("."))] >= [*map(int, least.split("."))]
+    assert f"Programming Language :: Python :: {arguments['PYTHON']}" in project["classifiers"]
+
+
+def test_the_context_of_the_build_has_what_the_build_reads():
+    lines = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    let_in = [line[1:] for line in lines if line.startswith("!")]
+    assert "*" in lines
+    assert all((ROOT / path).exists() for path in let_in)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = ["Cargo.toml", "Cargo.lock", "pyproject.toml", "requirements-dev.lock"]
+    needed += [project["tool"]["maturin"]["python-source"], project["project"]["readme"]]
+    needed += project["project"]["license-files"]
+    needed += tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
+    assert [path for path in needed if not any(path == top or path.startswith(f"{top}/") for top in let_in)] == []
+
+
+def test_the_versions_that_are_built_in_are_those_of_the_lock(tmp_path: Path):
+    (command,) = (value for instruction, value in INSTRUCTIONS if instruction == "RUN" and ".lock" in value)
+    written = tmp_path / "constraints.txt"
+    run("sh", "-c", command.replace("/constraints.txt", str(written)))
+    pinned = written.read_text().splitlines()
+    assert len(pinned) == len(re.findall(r"^\S+==", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE))
+    assert all(re.fullmatch(r"[\w.-]+==[\w.!+-]+( ; .*\w\S*)?", line) for line in pinned)
+
+
+# systemd
+
+UNIT = configparser.RawConfigParser(strict=False)
+UNIT.optionxform = str  # type: ignore[assignment, method-assign]
+UNIT.read(DEPLOY / "bedeck.service")
+SERVICE = UNIT["Service"]
+STARTED = shlex.split(SERVICE["ExecStart"].replace("\\\n", " "))
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a program that is there."""
+    program, text = SERVICE["ExecStart"].split()[0], (DEPLOY / "bedeck.service").read_text()
+    path = tmp_path / "bedeck.service"
+    path.write_text(text.replace(program, shutil.which("true") or ""))
+    return path
+
+
+def test_systemd_takes_the_unit(unit: Path):
+    said = run(tool("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", unit)
+    assert "bedeck.service" not in said
+
+
+def test_systemd_finds_little_exposed(unit: Path):
+    run(tool("systemd-analyze"), "security", "--offline=yes", "--threshold=25", unit)
+
+
+def test_the_unit_starts_a_service():
+    program, verb, *arguments = STARTED
+    given = options(*arguments)
+    assert (Path(program).name, verb, given.store) == ("bedeck", "serve", "${BEDECK_STORE}")
+    assert given.cache == f"%C/{SERVICE['CacheDirectory']}"
+    assert float(SERVICE["TimeoutStopSec"]) > given.linger + given.drain + 2
+    assert (SERVICE["Type"], SERVICE["DynamicUser"], SERVICE["LimitMEMLOCK"]) == ("exec", "yes", "infinity")
+    assert SERVICE["ExecReload"].endswith("kill -HUP $MAINPID")
+
+
+# Kubernetes
+
+MANIFESTS = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+BY_KIND = {manifest["kind"]: manifest for manifest in MANIFESTS}
+POD = BY_KIND["Deployment"]["spec"]["template"]
+(CONTAINER,) = POD["spec"]["containers"]
+LABELS = {"app.kubernetes.io/name": "bedeck"}
+SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda manifest: manifest["kind"])
+def test_kubernetes_takes_the_manifest(manifest: dict[str, Any]):
+    kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_everything_selects_the_pods():
+    assert POD["metadata"]["labels"] == LABELS
+    assert BY_KIND["Service"]["spec"]["selector"] == LABELS
+    spreads = [spread["labelSelector"] for spread in POD["spec"]["topologySpreadConstraints"]]
+    budget = BY_KIND["PodDisruptionBudget"]["spec"]["selector"]
+    for selector in (BY_KIND["Deployment"]["spec"]["selector"], budget, *spreads):
+        assert selector == {"matchLabels": LABELS}
+    assert POD["spec"]["serviceAccountName"] == BY_KIND["ServiceAccount"]["metadata"]["name"]
+
+
+def test_the_pod_starts_a_service():
+    given = options(*ENTRYPOINT[2:], *CONTAINER["args"])
+    (port,) = CONTAINER["ports"]
+    assert given.host == "0.0.0.0"  # noqa: S104 - a container has a network of its own
+    assert given.port == port["containerPort"] == int(POD["metadata"]["annotations"]["prometheus.io/port"])
+    sleep = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert POD["spec"]["terminationGracePeriodSeconds"] > sleep + given.linger + given.drain + 2
+
+
+def test_probes_ask_what_a_service_answers():
+    asked = {name: CONTAINER[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
+    assert [probe["path"] for probe in asked.values()] == ["/readyz", "/readyz", "/livez"]
+    assert {probe["port"] for probe in asked.values()} == {CONTAINER["ports"][0]["name"]}
+    assert POD["metadata"]["annotations"]["prometheus.io/path"] in PATHS
+
+
+def size(text: str) -> int:
+    return int(text[:-2]) * SIZES[text[-2:]]
+
+
+def test_memory_is_what_the_comment_computes():
+    text = (DEPLOY / "kubernetes.yaml").read_text()
+    (gigabytes,) = re.findall(r"`bedeck info` says, ([\d.]+) GB here", text)
+    limit = size(CONTAINER["resources"]["limits"]["memory"])
+    workers = options(*CONTAINER["args"]).workers
+    assert CONTAINER["resources"]["requests"]["memory"] == CONTAINER["resources"]["limits"]["memory"]
+    assert 0 <= limit - (float(gigabytes) * 1e9 * 2 + workers * 100 * 2**20) < 2**30
+
+
+def test_containers_may_do_nothing_but_their_own():
+    assert str(POD["spec"]["securityContext"]["runAsUser"]) == USER
+    volumes = {volume["name"] for volume in POD["spec"]["volumes"]}
+    for container in (CONTAINER, *POD["spec"]["initContainers"]):
+        assert container["image"] == CONTAINER["image"]
+        assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"]
+        assert not security["allowPrivilegeEscalation"]
+        assert security["capabilities"]["drop"] == ["ALL"]
+    assert IMAGE["VOLUME"] in [mount["mountPath"] for mount in CONTAINER["volumeMounts"]]
+
+
+def test_the_monitor_finds_the_service():
+    monitor = yaml.safe_load((DEPLOY / "servicemonitor.yaml").read_text())
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "ServiceMonitor")
+    assert monitor["spec"]["selector"]["matchLabels"] == BY_KIND["Service"]["metadata"]["labels"]
+    assert endpoint["port"] in [port["name"] for port in BY_KIND["Service"]["spec"]["ports"]]
+    assert endpoint["path"] in PATHS
+
+
+# Prometheus and Grafana
+
+RULES = [rule for group in yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
+CASES = ROOT / "tests" / "alerts.yaml"
+DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+VARIABLES = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+OF_GRAFANA = {"__rate_interval": "1m"}
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """All that Prometheus is asked, and for what."""
+    yield from ((rule["alert"], rule["expr"]) for rule in RULES)
+    yield from ((panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"])
+    yield from ((annotation["name"], annotation["expr"]) for annotation in DASHBOARD["annotations"]["list"])
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            (selector,) = re.findall(r"^label_values\((.+), \w+\)$", variable["query"]["query"])
+            yield variable["name"], selector
+
+
+def value_of(variable: re.Match[str]) -> str:
+    name = variable[1]
+    assert name in VARIABLES | set(OF_GRAFANA), name
+    return OF_GRAFANA.get(name, ".*")
+
+
+def metrics_of(expression: str) -> set[str]:
+    """The metrics that an expression asks for; of a histogram, its own name."""
+    found: set[str] = set()
+
+    def visit(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.add(re.sub(r"_bucket$", "", node.name or ""))
+
+    promql_parser.walk(promql_parser.parse(re.sub(r"\$(\w+)", value_of, expression)), pre_visit=visit)
     return found
 
 
-def used(expression: str) -> set[str]:
-    """The metrics of an expression."""
-    return set(re.findall(r"\bbedeck_[a-z_]+", expression))
+@pytest.mark.parametrize("expression", [pytest.param(query, id=name) for name, query in queries()])
+def test_prometheus_is_asked_for_what_there_is(expression: str):
+    found = metrics_of(expression)
+    assert found
+    assert found <= METRICS.keys() | OF_PROMETHEUS
 
 
-def instructions() -> list[tuple[str, str]]:
-    text = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text())
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return [(name, rest) for name, _, rest in (line.partition(" ") for line in lines)]
+def test_what_there_is_not_is_found():
+    expression = "sum(rate(a[1m])) / on (x) histogram_quantile(0.5, b_bucket{c='d'}) or max_over_time(e[1h:1m])"
+    assert metrics_of(expression) == {"a", "b", "e"}
+    with pytest.raises(AssertionError):
+        metrics_of('a{job="$jbo"}')
+    with pytest.raises(ValueError, match=r"."):
+        metrics_of("sum(a")
 
 
-def test_the_container_is_built_of_what_is_there():
-    found = instructions()
-    assert {name for name, _ in found} <= INSTRUCTIONS
-    given = dict(found)
-    assert found[0][0] == "FROM"
-    assert json.loads(given["ENTRYPOINT"])[:2] == ["bedeck", "serve"]
-    assert set(re.findall(r"--[a-z-]+", given["ENTRYPOINT"])) <= OPTIONS
-    assert int(given["USER"]) > 0
-    assert given["EXPOSE"] in given["ENTRYPOINT"]
-    rust = re.search(r"rust:([0-9.]+)", found[0][1])
-    least = re.search(r'rust-version = "([0-9.]+)"', (ROOT / "Cargo.toml").read_text())
-    assert rust
-    assert least
-    assert [int(part) for part in rust[1].split(".")] >= [int(part) for part in least[1].split(".")]
-    extras = re.search(
-        r"\[([a-z,]+)\]", next(rest for name, rest in found if "pip install" in rest and "wheel" in rest)
-    )
-    assert extras
-    assert all(f"{extra} = [" in (ROOT / "pyproject.toml").read_text() for extra in extras[1].split(","))
+def test_the_dashboard_can_be_imported():
+    panels = DASHBOARD["panels"]
+    assert DASHBOARD["schemaVersion"] >= 39
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["description"] for panel in PANELS)
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    asking = [*PANELS, *(target for panel in PANELS for target in panel["targets"]), *DASHBOARD["annotations"]["list"]]
+    assert all(each["datasource"] == source for each in asking)
+    assert next(v["query"] for v in DASHBOARD["templating"]["list"] if v["name"] == "datasource") == "prometheus"
 
 
-def test_shell_of_the_container_is_well_formed():
-    for name, rest in instructions():
-        if name == "RUN":
-            subprocess.run(["sh", "-n", "-c", rest], check=True)  # noqa: S603, S607 - parsed, not run
+def test_no_panel_lies_on_another():
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    assert all(0 <= place["x"] and place["x"] + place["w"] <= 24 for place in places)
+    for a, b in combinations(places, 2):
+        beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
+        assert beside or a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
 
 
-def test_the_unit_starts_and_replaces_and_ends_it():
-    unit = configparser.RawConfigParser(strict=False)
-    unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read(DEPLOY / "bedeck.service")
-    service = unit["Service"]
-    assert "bedeck serve" in service["ExecStart"]
-    assert set(re.findall(r"--[a-z-]+", service["ExecStart"])) <= OPTIONS
-    drain = re.search(r"--drain (\d+)", service["ExecStart"])
-    assert drain
-    assert int(service["TimeoutStopSec"]) > int(drain[1]) + 2
-    assert "-HUP" in service["ExecReload"]
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_says_where_and_what(rule: dict[str, Any]):
+    assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
+    assert re.fullmatch(r"\d+m", rule["for"])
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert "$labels.instance" in rule["annotations"]["summary"]
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-def test_systemd_takes_the_unit(tmp_path: Path):
-    text = (DEPLOY / "bedeck.service").read_text().replace("/opt/bedeck/bin/bedeck", "/bin/true")
-    (tmp_path / "bedeck.service").write_text(text)
-    done = subprocess.run(  # noqa: S603 - ours
-        ["systemd-analyze", "verify", "--man=no", str(tmp_path / "bedeck.service")],  # noqa: S607 - wherever it is
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "bedeck.service" not in done.stderr, done.stderr
+def test_the_bound_of_the_alert_is_that_of_the_recipes():
+    (slow,) = (rule["expr"] for rule in RULES if rule["alert"] == "BedeckSlow")
+    pod, host = options(*CONTAINER["args"]), options(*STARTED[2:])
+    assert {float(slow.split(">")[-1]) * 1000} == {pod.bound, host.bound}
 
 
-def test_kubernetes_gets_what_it_needs():
-    deployment, service, budget = documents()
-    assert [of["kind"] for of in (deployment, service, budget)] == ["Deployment", "Service", "PodDisruptionBudget"]
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    for selector in (
-        deployment["spec"]["selector"]["matchLabels"],
-        service["spec"]["selector"],
-        budget["spec"]["selector"]["matchLabels"],
-    ):
-        assert selector.items() <= labels.items()
-    (container,) = pod()["containers"]
-    assert {argument for argument in container["args"] if argument.startswith("--")} <= OPTIONS
-    assert container["readinessProbe"]["httpGet"]["path"] == container["startupProbe"]["httpGet"]["path"] == "/readyz"
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-    ports = {of["name"]: of["containerPort"] for of in container["ports"]}
-    assert service["spec"]["ports"][0]["targetPort"] in ports
-    assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
-    mounted = {of["name"] for of in container["volumeMounts"]}
-    assert mounted == {of["name"] for of in pod()["volumes"]}
+def test_every_alert_is_tried_and_every_alert_is_explained():
+    alerts = [rule["alert"] for rule in RULES]
+    assert re.findall(r"^\| `(Bedeck\w+)` \|", (ROOT / "docs" / "deploying.md").read_text(), re.MULTILINE) == alerts
+    well, *unwell = yaml.safe_load(CASES.read_text())["tests"]
+    assert [case["alertname"] for case in well["alert_rule_test"]] == alerts
+    assert [case["alertname"] for test in unwell for case in test["alert_rule_test"]] == alerts
 
 
-def test_nobody_is_killed_before_the_end():
-    (container,) = pod()["containers"]
-    drain = int(container["args"][container["args"].index("--drain") + 1])
-    assert pod()["terminationGracePeriodSeconds"] > container["lifecycle"]["preStop"]["sleep"]["seconds"] + drain + 2
-
-
-def test_the_dashboard_shows_metrics_that_there_are():
-    board = json.loads((DEPLOY / "grafana.json").read_text())
-    shown = {name for panel in board["panels"] for target in panel["targets"] for name in used(target["expr"])}
-    assert shown <= NAMES
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
-    assert len(set(places)) == len(places)
-    assert len({panel["id"] for panel in board["panels"]}) == len(places)
-    for panel in board["panels"]:
-        for target in panel["targets"]:
-            assert target["expr"].count("(") == target["expr"].count(")")
-            assert target["expr"].count("{") == target["expr"].count("}")
-
-
-def test_alerts_are_about_metrics_that_there_are_and_documented():
-    rules = yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"][0]["rules"]
-    manual = (ROOT / "docs" / "deploying.md").read_text()
-    for rule in rules:
-        assert used(rule["expr"]) <= NAMES
-        assert used(rule["expr"])
-        assert f"**{rule['alert']}**" in manual
-        assert rule["labels"]["severity"] in {"page", "ticket"}
+def test_prometheus_takes_the_rules_and_tells_what_they_are_for():
+    promtool = tool("promtool")
+    run(promtool, "check", "rules", DEPLOY / "alerts.yaml")
+    run(promtool, "test", "rules", CASES)
 
 
 def test_the_manual_has_every_metric():
@@ -154,3 +332,11 @@ def test_the_manual_has_every_metric():
     short = set(re.findall(r"`(_[a-z_]+)`", manual))
     for name in METRICS:
         assert name in told or any(name.endswith(of) for of in short), name
+
+
+def test_every_recipe_is_tried_here():
+    text = Path(__file__).read_text()
+    told = (ROOT / "docs" / "deploying.md").read_text()
+    for path in DEPLOY.iterdir():
+        assert f'"{path.name}"' in text
+        assert f"../deploy/{path.name}" in told or path.suffix == ".dockerignore"
