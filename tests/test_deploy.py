@@ -292,7 +292,7 @@ def test_the_dashboard_can_be_imported():
 
 def test_no_panel_lies_on_another():
     places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
-    assert all(0 <= place["x"] and place["x"] + place["w"] <= 24 for place in places)
+    assert all(place["x"] >= 0 and place["x"] + place["w"] <= 24 for place in places)
     for a, b in combinations(places, 2):
         beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
         assert beside or a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
