@@ -240,8 +240,9 @@ def test_a_service_does_not_share_the_address_of_another(store: Path):
         assert "in use" in done.stderr
 
 
-def test_answers_are_logged_when_that_is_asked_for(store: Path):
-    with served(store, LIMITS, access=True) as service:
+@pytest.mark.parametrize("server", ["bedeck", "uvicorn"])
+def test_answers_are_logged_when_that_is_asked_for(store: Path, server: str):
+    with served(store, LIMITS, access=True, server=server) as service:
         service.ask("GET", "/v1/track/t1", x_request_id="r1")
         lines = waited(lambda: [of for of in service.said if of.get("path") == "/v1/track/t1"])
         assert (lines[0]["status"], lines[0]["method"], lines[0]["request_id"]) == (200, "GET", "r1")

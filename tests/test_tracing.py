@@ -67,5 +67,28 @@ def test_answers_are_spans_and_count(
     assert span.end_time_unix_nano > span.start_time_unix_nano
     assert "GET /v1/{type}/{key}" in found
     durations = [of for of in numbers if of.name == "http.server.request.duration"]
-    points = [point for of in durations for point in of.exponential_histogram.data_points]
+    points = [point for of in durations for point in of.histogram.data_points]
     assert sum(point.count for point in points) >= 2
+    for point in points:
+        assert sum(point.bucket_counts) == point.count
+        assert len(point.bucket_counts) == len(point.explicit_bounds) + 1
+        assert point.min <= point.max
+    told = {(of.key, of.value.string_value or of.value.int_value) for point in points for of in point.attributes}
+    assert {("http.route", "/v1/{type}/{key}"), ("http.response.status_code", 404)} <= told
+
+
+@pytest.mark.parametrize("server", ["bedeck", "uvicorn"])
+def test_what_the_client_does_not_sample_is_no_span_and_still_counts(
+    tmp_path: Path, collected: tuple[str, list[Any], list[Any]], monkeypatch: pytest.MonkeyPatch, server: str
+):
+    place, spans, numbers = collected
+    publish(tmp_path / "store")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", place)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+    with served(tmp_path / "store", telemetry=True, server=server) as service:
+        service.ask("GET", "/v1/track/t1", traceparent=f"00-{TRACE}-{PARENT}-00")
+        service.ask("GET", "/v1/track?ids=t1", traceparent=f"00-{TRACE}-{PARENT}-01")
+        assert service.end() == 0
+    assert {span.name for span in spans if "/v1/" in span.name} == {"GET /v1/{type}"}
+    routes = {of.value.string_value for n in numbers for point in n.histogram.data_points for of in point.attributes}
+    assert {"/v1/{type}/{key}", "/v1/{type}"} <= routes

@@ -38,7 +38,7 @@ def serve(  # noqa: PLR0913 - each but the first has its default
 
     ``options`` are those of `bedeck.open`, with ``follow=True`` unless ``version=`` is named. Every worker maps the
     same files, so that these are in memory once. With ``telemetry`` OpenTelemetry is told of each answer, as its
-    environment variables say (our own ``server`` alone). ``port=0`` takes a free one, which the log tells.
+    environment variables say. ``port=0`` takes a free one, which the log tells.
 
     Raises what `bedeck.open` raises, and ``OSError`` where the address is taken.
     """

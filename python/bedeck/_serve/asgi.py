@@ -27,7 +27,7 @@ class Bridge:
         request = request_of(scope)
         answer, route = await answered(self._desk, request, lambda most: body_within(parts_of(receive), most))
         size = await self._send(answer, request, send)
-        self._desk.slot.answered(route, answer.status, time.monotonic() - request.at, size)
+        self._desk.answered(request, route, answer.status, size)
 
     async def _send(self, answer: Answer, request: Request, send: Send) -> int:
         headers = list(answer.headers)

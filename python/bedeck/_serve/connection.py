@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import httptools
 
@@ -22,7 +22,7 @@ UNAVAILABLE: Final = 503
 LINGER: Final = 2.0  # seconds in which a client may read why it was cut off
 KEPT: Final = HEADERS | {b"content-length", b"expect"}
 
-log = logging.getLogger("bedeck.serve.access")
+log = logging.getLogger("bedeck.serve")
 
 
 class Connection(asyncio.Protocol):
@@ -346,31 +346,19 @@ class Connection(asyncio.Protocol):
             self._desk.join(self)
 
     def _sent(self, status: int, size: int, request: Request | None, *, last: bool) -> None:
-        now = self._answered_at = time.monotonic()
+        self._answered_at = time.monotonic()
         work, self._work = self._work, None
         if request is None:
             self._desk.slot.answered(OTHER, status, 0.0, size)
         else:
             route = request.route if work and isinstance(work[0], Work) else OTHER
-            self._desk.slot.answered(route, status, now - request.at, size)
-            if self._desk.telemetry:
-                self._desk.telemetry.answered(request, route, status, size, now)
-            if log.isEnabledFor(logging.INFO):
-                log.info("answered", extra=_told(request, status, size, now - request.at))
+            self._desk.answered(request, route, status, size)
         if last or (self._closing and not self._pending):
             self._closing = True
             self._transport.write_eof()
 
 
 _TOO_LARGE = "the body is over {} bytes: ask in parts"
-
-
-def _told(request: Request, status: int, size: int, seconds: float) -> dict[str, Any]:
-    id_ = request.headers.get(b"x-request-id", b"").decode("latin-1")
-    return {
-        "method": request.method, "path": request.path, "status": status, "bytes": size,
-        "milliseconds": round(seconds * 1e3, 3), "request_id": id_ or None,
-    }  # fmt: skip
 
 
 def _target(url: bytes) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from bedeck._serve.api import Api, Job
 from bedeck._serve.encoding import encoded
@@ -19,6 +19,7 @@ __all__ = ["Desk", "Teller", "Waiting", "Work", "due"]
 LONGEST: Final = 9  # digits of milliseconds
 LONGEST_TURN: Final = 0.025  # seconds of work, before sockets are looked at again
 log = logging.getLogger("bedeck.serve")
+access = logging.getLogger("bedeck.serve.access")
 
 
 class Waiting(Protocol):
@@ -115,6 +116,15 @@ class Desk:
             self._due = True
             self.loop.call_soon(self._turn)
 
+    def answered(self, request: Request, route: int, status: int, size: int) -> None:
+        """Count an answer of ``size`` bytes, and tell whoever wants to know."""
+        now = time.monotonic()
+        self.slot.answered(route, status, now - request.at, size)
+        if self.telemetry:
+            self.telemetry.answered(request, route, status, size, now)
+        if access.isEnabledFor(logging.INFO):
+            access.info("answered", extra=_told(request, status, size, now - request.at))
+
     def _turn(self) -> None:
         line, now = self._line, time.monotonic()
         until = now + self._turn_lasts
@@ -126,6 +136,14 @@ class Desk:
             self._due = bool(line)
             if line:
                 self.loop.call_soon(self._turn)
+
+
+def _told(request: Request, status: int, size: int, seconds: float) -> dict[str, Any]:
+    id_ = request.headers.get(b"x-request-id", b"").decode("latin-1")
+    return {
+        "method": request.method, "path": request.path, "status": status, "bytes": size,
+        "milliseconds": round(seconds * 1e3, 3), "request_id": id_ or None,
+    }  # fmt: skip
 
 
 def due(limits: Limits, headers: dict[bytes, bytes], at: float) -> float:

@@ -5,9 +5,8 @@ from typing import Final
 
 from bedeck._serve.histogram import at_most, quantiles
 from bedeck._serve.metrics import Block
-from bedeck._serve.route import ROUTES
 
-__all__ = ["METRICS", "exposition"]
+__all__ = ["BOUNDS", "METRICS", "exposition"]
 
 BOUNDS: Final = tuple(
     round(base * 10.0**power, 9) for power in range(-5, 1) for base in (1, 2, 5)
@@ -72,11 +71,11 @@ def _values(block: Block) -> Iterator[tuple[str, list[str]]]:
     yield one("bedeck_http_connections", sum(gauges("connections_open")))
     yield one("bedeck_http_connections_total", block.counter("connections"))
     yield one("bedeck_http_sent_bytes_total", block.counter("bytes_sent"))
-    used = {route: block.durations(place) for place, route in enumerate(ROUTES)}
+    used = block.durations()
     name = "bedeck_http_request_duration_seconds"
-    yield name, [line for route, of in used.items() if any(of[0]) for line in _histogram(name, f'route="{route}"', of)]
+    yield name, [line for route, of in used.items() for line in _histogram(name, f'route="{route}"', of)]
     name = "bedeck_http_request_quantile_seconds"
-    yield name, [line for route, (counts, _) in used.items() if any(counts) for line in _quantiles(name, route, counts)]
+    yield name, [line for route, (counts, _) in used.items() for line in _quantiles(name, route, counts)]
     name = "bedeck_event_loop_lag_seconds"
     yield name, list(_histogram(name, "", block.lags()))
     yield one("bedeck_gc_total", block.counter("collections"))

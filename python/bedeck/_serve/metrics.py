@@ -6,6 +6,7 @@ on counting where the worker before it stopped.
 
 import mmap
 from collections.abc import Iterator, Sequence
+from operator import add
 from typing import Final
 
 from bedeck._serve.histogram import BUCKETS, bucket
@@ -15,6 +16,7 @@ from bedeck._serve.route import ROUTES
 __all__ = ["COUNTERS", "GAUGES", "SHED", "Block", "Slot"]
 
 CODES: Final = tuple(REASONS)
+KINDS: Final = len(ROUTES) * len(CODES)  # of answers; memory is taken for those that there are
 SHED: Final = ("waiting", "bound", "late", "starting")
 COUNTERS: Final = ("ids", "missing", "bytes_sent", "connections", "collections", "collection_microseconds")
 GAUGES: Final = (
@@ -43,9 +45,10 @@ class Slot:
     def answered(self, route: int, code: int, seconds: float, size: int) -> None:
         """An answer with status ``code`` of ``size`` bytes was given ``seconds`` after the head of its request."""
         words = self.words
-        words[_ANSWERS + route * len(CODES) + _PLACE[code]] += 1
-        words[_DURATIONS + route * BUCKETS + bucket(seconds)] += 1
-        words[_MICROS + route] += int(seconds * 1e6)
+        kind = route * len(CODES) + _PLACE[code]
+        words[_ANSWERS + kind] += 1
+        words[_DURATIONS + kind * BUCKETS + bucket(seconds)] += 1
+        words[_MICROS + kind] += int(seconds * 1e6)
         words[_SENT] += size
 
     def shed(self, reason: str) -> None:
@@ -74,6 +77,13 @@ class Slot:
         """What a gauge tells."""
         return self.words[_GAUGES + GAUGES.index(name)]
 
+    def durations(self) -> Iterator[tuple[int, int, Sequence[int], float]]:
+        """Route, code, histogram and sum in seconds of the answers of each kind that there were."""
+        for kind in range(KINDS):
+            if self.words[_ANSWERS + kind]:
+                counts = self.words[_DURATIONS + kind * BUCKETS :][:BUCKETS].tolist()
+                yield kind // len(CODES), CODES[kind % len(CODES)], counts, self.words[_MICROS + kind] / 1e6
+
     def left(self) -> None:
         """No worker has the slot any more: its counters stay."""
         self.words[_GAUGES : _GAUGES + len(GAUGES)] = memoryview(bytes(8 * len(GAUGES))).cast("Q")
@@ -97,28 +107,39 @@ class Block:
 
     def answers(self) -> Iterator[tuple[str, int, int]]:
         """Route, code, and how many answers that were, where there was any."""
-        for place in range(len(ROUTES) * len(CODES)):
-            if number := sum(self._at(_ANSWERS + place)):
-                yield ROUTES[place // len(CODES)], CODES[place % len(CODES)], number
+        for kind in range(KINDS):
+            if number := sum(self._at(_ANSWERS + kind)):
+                yield ROUTES[kind // len(CODES)], CODES[kind % len(CODES)], number
 
     def refusals(self) -> Iterator[tuple[str, int]]:
         """Reason, and how many requests were refused for it."""
         for place, reason in enumerate(SHED):
             yield reason, sum(self._at(_SHED + place))
 
-    def durations(self, route: int) -> tuple[Sequence[int], float]:
-        """The histogram of a route, and the sum of all its durations in seconds."""
-        return self._histogram(_DURATIONS + route * BUCKETS), sum(self._at(_MICROS + route)) / 1e6
+    def durations(self) -> dict[str, tuple[Sequence[int], float]]:
+        """The histogram of each route that had an answer, and the sum of its durations in seconds."""
+        found: dict[int, list[tuple[Sequence[int], float]]] = {}
+        for slot in self.slots:
+            for route, _, counts, seconds in slot.durations():
+                found.setdefault(route, []).append((counts, seconds))
+        return {
+            ROUTES[route]: (_merged([counts for counts, _ in of]), sum(seconds for _, seconds in of))
+            for route, of in sorted(found.items())
+        }
 
     def lags(self) -> tuple[Sequence[int], float]:
         """The same of what the event loops were late by."""
-        return self._histogram(_LAGS), sum(self._at(_LAG_MICROS)) / 1e6
+        return _merged([slot.words[_LAGS : _LAGS + BUCKETS] for slot in self.slots]), sum(self._at(_LAG_MICROS)) / 1e6
 
     def _at(self, place: int) -> list[int]:
         return [slot.words[place] for slot in self.slots]
 
-    def _histogram(self, start: int) -> list[int]:
-        return [sum(of) for of in zip(*(slot.words[start : start + BUCKETS] for slot in self.slots), strict=True)]
+
+def _merged(histograms: Sequence[Sequence[int]]) -> list[int]:
+    merged = list(histograms[0])
+    for other in histograms[1:]:
+        merged = list(map(add, merged, other))
+    return merged
 
 
 _PLACE: Final = {code: place for place, code in enumerate(CODES)}
@@ -129,8 +150,8 @@ _MISSING: Final = _COUNTERS + COUNTERS.index("missing")
 _SENT: Final = _COUNTERS + COUNTERS.index("bytes_sent")
 _SHED: Final = _COUNTERS + len(COUNTERS)
 _ANSWERS: Final = _SHED + len(SHED)
-_MICROS: Final = _ANSWERS + len(ROUTES) * len(CODES)
-_DURATIONS: Final = _MICROS + len(ROUTES)
-_LAG_MICROS: Final = _DURATIONS + len(ROUTES) * BUCKETS
+_MICROS: Final = _ANSWERS + KINDS
+_DURATIONS: Final = _MICROS + KINDS
+_LAG_MICROS: Final = _DURATIONS + KINDS * BUCKETS
 _LAGS: Final = _LAG_MICROS + 1
 WORDS: Final = _LAGS + BUCKETS

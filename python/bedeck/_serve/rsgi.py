@@ -23,7 +23,7 @@ class Exchange:
         request = request_of(scope)
         answer, route = await answered(self._desk, request, lambda most: body_within(protocol, most))
         size = await self._send(answer, request, protocol)
-        self._desk.slot.answered(route, answer.status, time.monotonic() - request.at, size)
+        self._desk.answered(request, route, answer.status, size)
 
     async def _send(self, answer: Answer, request: Request, protocol: Any) -> int:  # noqa: ANN401
         headers = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers]

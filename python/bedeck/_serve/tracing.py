@@ -1,69 +1,92 @@
 """Spans and metrics of requests for OpenTelemetry (semantic conventions for HTTP, stable since 1.23).
 
-Needs opentelemetry-sdk and its exporter for OTLP over HTTP: ``pip install bedeck[otel]``. The SDK takes where to send
-them, and all else, from the environment: ``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER`` and so on.
+Needs opentelemetry-sdk and its exporter for OTLP over HTTP: ``pip install bedeck[otel]``. Where to send them, and all
+else, is told by the environment: ``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``,
+``OTEL_METRIC_EXPORT_INTERVAL`` and so on.
 """
 
+import os
+import threading
 import time
+from collections.abc import Iterator
 from typing import Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import extract
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricsData,
+    ResourceMetrics,
+    ScopeMetrics,
+)
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from bedeck._core import VERSION
+from bedeck._serve.exposition import BOUNDS
+from bedeck._serve.histogram import at_most, quantiles
 from bedeck._serve.message import Request
+from bedeck._serve.metrics import Slot
 
 __all__ = ["Telemetry"]
 
 TEMPLATES: Final = ("/v1/{type}/decorate", "/v1/decorate", "/v1/{type}", "/v1/{type}/{key}", None)
+METHODS: Final = ("POST", "POST", "GET", "GET", "_OTHER")
 FAILED: Final = 500
+LEAST: Final = 1e-9  # a share that the shortest of any number of durations is
 
 
 class Telemetry:
-    """Tells OpenTelemetry of answers. Exports from threads of its own; `close` sends what is left."""
+    """Tells OpenTelemetry of answers. Exports from threads of its own; `close` sends what is left.
 
-    def __init__(self) -> None:
-        resource = Resource.create({SERVICE_NAME: "bedeck"}).merge(Resource.create())
-        # The advised buckets begin at 5 ms, where most answers have long been given.
-        view = View(instrument_name="http.server.request.duration", aggregation=ExponentialBucketHistogramAggregation())
-        self._traces = TracerProvider(resource=resource)
+    Metrics are what ``slot`` counts in any case, sent every ``OTEL_METRIC_EXPORT_INTERVAL`` milliseconds. A request
+    whose client has decided that it is not sampled costs next to nothing, unless the sampler does not heed parents.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        resource = Resource.create({SERVICE_NAME: "bedeck", SERVICE_INSTANCE_ID: str(os.getpid())})
+        self._resource = resource.merge(Resource.create())  # what the environment says comes first
+        self._traces = TracerProvider(resource=self._resource)
         self._traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-        self._metrics = MeterProvider([reader], resource=resource, views=[view])
         self._tracer = trace.get_tracer("bedeck", VERSION, self._traces)
-        meter = metrics.get_meter("bedeck", VERSION, self._metrics)
-        self._durations = meter.create_histogram(
-            "http.server.request.duration", "s", "Duration of HTTP server requests"
-        )
+        self._heeds_parents = isinstance(self._traces.sampler, ParentBased)
+        self._began = time.time_ns()
+        self._exporter = OTLPMetricExporter()
+        self._ending = threading.Event()
+        self._sending = threading.Thread(target=self._send, name="bedeck-metrics", daemon=True)
+        self._sending.start()
 
     def answered(self, request: Request, route: int, status: int, size: int, now: float) -> None:
         """An answer was given at ``now``, a time of ``time.monotonic()``."""
-        attributes: dict[str, str | int] = {
-            "http.request.method": request.method,
-            "http.response.status_code": status,
-            "url.scheme": "http",
-        }
+        parent = request.headers.get(b"traceparent")
+        if parent and self._heeds_parents and is_dropped(parent):
+            return
         template = TEMPLATES[route] or request.path
-        attributes["http.route"] = template
-        if status >= FAILED:
-            attributes["error.type"] = str(status)
-        self._durations.record(now - request.at, attributes)
-        carrier = {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}
         ended = time.time_ns()
         span = self._tracer.start_span(
             f"{request.method} {template}",
-            context=extract(carrier),
+            context=extract({k.decode(): v.decode("latin-1") for k, v in request.headers.items()}) if parent else ROOT,
             kind=SpanKind.SERVER,
-            attributes={**attributes, "url.path": request.path, "http.response.body.size": size},
+            attributes={
+                "http.request.method": request.method,
+                "http.response.status_code": status,
+                "http.response.body.size": size,
+                "http.route": template,
+                "url.path": request.path,
+                "url.scheme": "http",
+                **({"error.type": str(status)} if status >= FAILED else {}),
+            },
             start_time=ended - int((now - request.at) * 1e9),
         )
         if status >= FAILED:
@@ -72,5 +95,53 @@ class Telemetry:
 
     def close(self) -> None:
         """Send what is left."""
+        self._ending.set()
+        self._sending.join()
+        self._exporter.shutdown()
         self._traces.shutdown()
-        self._metrics.shutdown()
+
+    def _send(self) -> None:
+        interval = float(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")) / 1e3
+        while not self._ending.wait(interval):
+            self._exporter.export(self._metrics())
+        self._exporter.export(self._metrics())
+
+    def _metrics(self) -> MetricsData:
+        data = Histogram(list(self._points()), AggregationTemporality.CUMULATIVE)
+        metric = Metric("http.server.request.duration", "Duration of HTTP server requests", "s", data)
+        scope = ScopeMetrics(InstrumentationScope("bedeck", VERSION), [metric], "")
+        return MetricsData([ResourceMetrics(self._resource, [scope], "")])
+
+    def _points(self) -> Iterator[HistogramDataPoint]:
+        for route, code, counts, seconds in self._slot.durations():
+            below, total = [0, *at_most(counts, BOUNDS)], sum(counts)
+            shortest, longest = quantiles(counts, (LEAST, 1 - LEAST))
+            attributes = {
+                "http.request.method": METHODS[route],
+                "http.response.status_code": code,
+                "url.scheme": "http",
+                **({"http.route": template} if (template := TEMPLATES[route]) else {}),
+                **({"error.type": str(code)} if code >= FAILED else {}),
+            }
+            yield HistogramDataPoint(
+                attributes=attributes,
+                start_time_unix_nano=self._began,
+                time_unix_nano=time.time_ns(),
+                count=total,
+                sum=seconds,
+                bucket_counts=[more - less for less, more in zip(below, [*below[1:], total], strict=True)],
+                explicit_bounds=BOUNDS,
+                min=shortest,
+                max=longest,
+            )
+
+
+ROOT: Final = Context()  # of a request that has no parent
+
+
+def is_dropped(traceparent: bytes) -> bool:
+    """Whether the client has decided that its request is not sampled (W3C Trace Context, 3.2.2.5)."""
+    try:
+        return not int(traceparent.rpartition(b"-")[2], 16) & 1
+    except ValueError:
+        return False

@@ -116,7 +116,7 @@ class Worker:
         loop, plan = asyncio.get_running_loop(), self._plan
         api = Api(plan.limits, plan.block, self._slot)
         desk = Desk(api, plan.limits, self._slot, loop)
-        telemetry = desk.telemetry = begun_telemetry() if plan.telemetry else None
+        telemetry = desk.telemetry = begun_telemetry(self._slot) if plan.telemetry else None
         door, connections = make_door(plan, desk)
         watch = Watch(desk, connections, loop)
         ending = asyncio.Event()
@@ -169,11 +169,11 @@ async def first_of(*things: Awaitable[Any]) -> None:
     await asyncio.wait([asyncio.ensure_future(thing) for thing in things], return_when=asyncio.FIRST_COMPLETED)
 
 
-def begun_telemetry() -> "Telemetry":
+def begun_telemetry(slot: Slot) -> "Telemetry":
     """Its threads do not outlive a fork, so that it begins in the worker."""
     from bedeck._serve.tracing import Telemetry  # noqa: PLC0415 - which need not be installed
 
-    return Telemetry()
+    return Telemetry(slot)
 
 
 def make_door(plan: Plan, desk: Desk) -> tuple[Door, set[Any]]:
