@@ -1,6 +1,7 @@
 """The data of a run: a synthetic catalogue as Parquet, made once and kept, and where everything made of it lies."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,18 @@ class Data:
     def track_files(self) -> list[Path]:
         """The Parquet files of the tracks."""
         return sorted(self.source.glob("tracks-*.parquet"))
+
+    def alter(self, name: str, become: Callable[[pa.Table, int], pa.Table]) -> None:
+        """Write the tracks of each file as ``become`` makes them into the folder ``name``, unless they are there."""
+        folder = self.folder / name
+        if folder.exists():
+            return
+        unfinished = folder.with_suffix(".tmp")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        for seed, file in enumerate(self.track_files()):
+            pq.write_table(become(pq.read_table(file), seed), unfinished / file.name)
+        unfinished.replace(folder)
 
     def batches(self, columns: list[str]) -> Iterator[Any]:
         """Some columns of all tracks, as Arrow record batches."""

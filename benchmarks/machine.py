@@ -8,10 +8,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 from shutil import which
+from statistics import median
+from time import perf_counter
 
-__all__ = ["load", "stamp"]
+__all__ = ["load", "stamp", "steadiness"]
 
 _PACKAGES = ("bedeck", "pyarrow", "numpy", "orjson")
 _RIVALS = ("lmdb", "rocksdict", "cdbx", "duckdb", "polars", "redis", "hiredis")
@@ -27,6 +30,20 @@ def stamp() -> dict[str, str]:
         "packages": ", ".join(f"{package} {version(package)}" for package in _PACKAGES),
         "rivals": ", ".join(_rivals()),
     }
+
+
+def steadiness(core: int, seconds: float) -> str:
+    """How steady a core is on which nothing else runs: for how long a loop of a millisecond takes a quarter longer."""
+    before, took, ended = os.sched_getaffinity(0), [], perf_counter() + seconds
+    os.sched_setaffinity(0, {core})
+    while (begun := perf_counter()) < ended:
+        sum(range(40_000))
+        took.append(perf_counter() - begun)
+    os.sched_setaffinity(0, before)
+    least = 1.25 * median(took)
+    spells = [sum(of) for slow, of in groupby(took, lambda one: one > least) if slow]
+    share, longest = sum(spells) / sum(took), max(spells, default=0) * 1e3
+    return f"core {core} was slower by a quarter or more for {share:.1%} of {seconds:.0f} s, at most {longest:.0f} ms"
 
 
 def load() -> float:

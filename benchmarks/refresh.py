@@ -3,7 +3,7 @@
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 import bedeck
 from bedeck.store import Store
@@ -111,8 +110,8 @@ def refresh(data: Data) -> Refresh:
 
     say(f"{data.tracks:,} synthetic tracks, and what becomes of them")
     apart(data.make)
-    apart(_change, data, "changed", _retitled)
-    apart(_change, data, "popular", _repopulated)
+    apart(data.alter, "changed", _retitled)
+    apart(data.alter, "popular", _repopulated)
     store = data.folder / "changing"
     shutil.rmtree(store, ignore_errors=True)
     say("the first version")
@@ -146,18 +145,6 @@ def refresh(data: Data) -> Refresh:
         diff_peak,
         of_two,
     )
-
-
-def _change(data: Data, name: str, become: Callable[[pa.Table, int], pa.Table]) -> None:
-    folder = data.folder / name
-    if folder.exists():
-        return
-    unfinished = folder.with_suffix(".tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    for seed, file in enumerate(data.track_files()):
-        pq.write_table(become(pq.read_table(file), seed), unfinished / file.name)
-    unfinished.replace(folder)
 
 
 def _retitled(tracks: pa.Table, seed: int) -> pa.Table:

@@ -1,6 +1,7 @@
 """Services to compare over HTTP, a process each: `python -m benchmarks.services NAME PORT CACHE TRACKS`."""
 
 import asyncio
+import gc
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -13,13 +14,14 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI, Request, Response
 
+import bedeck
 from bedeck._serve.api import Api
 from bedeck._serve.connection import Connection
 from bedeck._serve.desk import Desk
 from bedeck._serve.limits import Limits
 from bedeck._serve.message import Answer
 from bedeck._serve.message import Request as Asked
-from bedeck._serve.metrics import Block
+from bedeck._serve.metrics import Block, Slot
 from bedeck.asgi import Service
 from benchmarks.data import Data
 from benchmarks.jobs import JSON
@@ -45,11 +47,39 @@ def constant(port: int, data: Data) -> None:
             """The answer."""
             return Answer(body)
 
+    limits, block = Limits(bound=10), Block(1)
+    behind_ours(Fixed(limits, block, block.slots[0]), port)
+
+
+def uncounted(port: int, data: Data) -> None:
+    """Our server with the catalogue, and nothing that counts or watches: what `bedeck serve` does besides."""
+
+    class Blind(Slot):
+        """Numbers that nobody looks at."""
+
+        def answered(self, route: int, code: int, seconds: float, size: int) -> None:
+            """Nothing."""
+
+        def decorated(self, ids: int, missing: int) -> None:
+            """Nothing."""
+
+    limits, block = Limits(bound=10), Block(1)
+    api = Api(limits, block, Blind(block.slots[0].words))
+    api.catalogue = bedeck.open(data.store)
+    api.catalogue.warm()
+    behind_ours(api, port)
+
+
+def behind_ours(api: Api, port: int) -> None:
+    """Serve it as `bedeck serve` does, in this process."""
+
     async def run() -> None:
-        loop, limits, block = asyncio.get_running_loop(), Limits(bound=10), Block(1)
-        desk = Desk(Fixed(limits, block, block.slots[0]), limits, block.slots[0], loop)
+        loop = asyncio.get_running_loop()
+        desk = Desk(api, api.limits, api.slot, loop)
         listener = socket.create_server(("127.0.0.1", port))
         server = await loop.create_server(lambda: Connection(desk, set()), sock=listener)
+        gc.collect()
+        gc.freeze()
         await server.serve_forever()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -106,6 +136,7 @@ def behind_uvicorn(app: FastAPI, port: int) -> None:
 
 SERVICES: Final[dict[str, Run]] = {
     "constant body": constant,
+    "bedeck, nothing counted": uncounted,
     "FastAPI, dict of dicts": dicts,
     "FastAPI, Redis": redis,
     "FastAPI, bedeck inside": inside,

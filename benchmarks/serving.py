@@ -5,6 +5,7 @@ The services run on one core, the load comes from another.
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import time
@@ -12,10 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from socket import socket
 from statistics import median
 from typing import Any, Final
+
+import pyarrow as pa
 
 import bedeck
 from bedeck._bench.announcing import announcing
@@ -36,10 +40,12 @@ from benchmarks.services import PATH, SERVICES
 __all__ = ["Forecast", "Overload", "Serving", "planned", "serving"]
 
 OURS: Final = "bedeck serve"
+UNCOUNTED: Final = "bedeck, nothing counted"
 CONSTANT: Final = "constant body"
 ROUNDS: Final = 5
 SPELL: Final = 2.0  # seconds of load at a time
 LISTS: Final = 2000
+STEADY: Final = 20.0  # seconds of looking at the machine
 BOUND: Final = 0.05
 LONG: Final = Case("uniform", 1000)
 OVERLOAD: Final = 60.0  # seconds
@@ -109,6 +115,16 @@ class Serving:
         """The median of a figure."""
         return float(median(getattr(self.sides[name], figure)))
 
+    def times(self, name: str, other: str) -> float:
+        """How many times as many requests a service answers as another: the median of the rounds."""
+        pairs = zip(self.sides[name].saturation, self.sides[other].saturation, strict=True)
+        return float(median(one / two for one, two in pairs))
+
+    def added(self, figure: Callable[[Side], list[float]]) -> float:
+        """What a request to ours takes beside one to the constant body: the median of the rounds. Microseconds."""
+        pairs = zip(figure(self.sides[OURS]), figure(self.sides[CONSTANT]), strict=True)
+        return float(median(ours - constant for ours, constant in pairs))
+
     def tail(self, name: str) -> float:
         """The p99.9 at half of the saturation: the median of the rounds."""
         return float(median(told["latency"]["200"]["p999"] for told in self.sides[name].half))
@@ -123,15 +139,14 @@ def serving(data: Data, say: Say) -> Serving:
     data.make()
     build(data, anew=False)
     started = datetime.now(UTC)
+    stamp = {**machine.stamp(), "steadiness": machine.steadiness(0, STEADY)}
     lists = [line.split() for line in Lists(data).of(MAIN, LISTS, seed=1)]
     sides, inside = _beside(data, lists, say)
     long = [line.split() for line in Lists(data).of(LONG, LISTS // 4, seed=1)]
     overloads = [_overload(data, lists, 1.5, say), _overload(data, long, 3.0, say)]
     quiet, refreshed, refreshes = _refreshed(data, lists, say)
     forecasts = planned(data, lists, say)
-    return Serving(
-        data.tracks, machine.stamp(), started, sides, inside, overloads, quiet, refreshed, refreshes, forecasts
-    )
+    return Serving(data.tracks, stamp, started, sides, inside, overloads, quiet, refreshed, refreshes, forecasts)
 
 
 def _beside(data: Data, lists: Sequence[list[str]], say: Say) -> tuple[dict[str, Side], list[float]]:
@@ -194,7 +209,7 @@ def _running(name: str, data: Data, lists: Sequence[list[str]]) -> Iterator[Load
         port = place.getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.services", name, str(port), str(data.cache), str(data.tracks)]
     process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, {0}))  # noqa: S603, PLW1509 - ours
-    load = Load("127.0.0.1", port, post(PATH, lists, None, "127.0.0.1"), timeout=30)
+    load = Load("127.0.0.1", port, post(PATH, lists, JSON.fields, "127.0.0.1"), timeout=30)
     try:
         _wait(process, load)
         yield load
@@ -245,12 +260,13 @@ def _saturation(load: Load) -> float:
 
 
 def _refreshed(data: Data, lists: Sequence[list[str]], say: Say) -> tuple[Told, Told, int]:
-    store = Store.at(data.store)
-    if len(store.versions()) < 2:  # noqa: PLR2004 - from one to the other
-        say("publishing a second version")
-        _change(data)
-    with Service(str(data.store), ["--bound", str(BOUND * 1e3), "--poll", "0.5"], {0}) as service, _on(1):
-        load = Load(*service.address, post(PATH, lists, JSON.fields, "127.0.0.1"))
+    place = data.folder / "refreshed"
+    if not place.exists():
+        say("publishing two versions more")
+        _publish(data, place)
+    store = Store.at(place)
+    with Service(str(place), ["--bound", str(BOUND * 1e3), "--poll", "0.5"], {0}) as service, _on(1):
+        load = Load(*service.address, post(PATH, lists, JSON.fields, "127.0.0.1"), marker=b'"popularity":')
         rate = median(_saturation(load) for _ in range(ROUNDS)) / 2
         say(f"{rate:,.0f} a second for {REFRESHED:.0f} s, with {REFRESHES} refreshes")
         quiet = load.run(rate, REFRESHED / 5)
@@ -274,10 +290,22 @@ def planned(data: Data, lists: Sequence[list[str]], say: Say) -> list[Forecast]:
     return forecasts
 
 
-def _change(data: Data) -> None:
-    """Another title for one track in a hundred."""
-    catalogue = bedeck.open(data.store)
-    keys = [key for place, key in enumerate(catalogue["track"]) if place % 100 == 0]
-    records = zip(keys, catalogue["track"].decorate(keys), strict=True)
-    changed = [{"id": key, **record, "title": f"{record['title']} again"} for key, record in records]
-    bedeck.Producer(data.store, data.source / "catalogue.toml").update({"track": changed})
+def _publish(data: Data, place: Path) -> None:
+    """Two versions of the catalogue in which all tracks are equally popular: 11 in one, 22 in the other."""
+    unfinished = place.with_suffix(".tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(data.store, unfinished)
+    for popularity in (11, 22):
+        name = f"popularity-{popularity}"
+        data.alter(name, partial(_as_popular, popularity))
+        bedeck.Producer(unfinished, data.source / "catalogue.toml").cycle(
+            {"track": str(data.folder / name / "*.parquet")}, allow={"changed-records": "all are equally popular"}
+        )
+        shutil.rmtree(data.folder / name)
+    unfinished.replace(place)
+
+
+def _as_popular(popularity: int, tracks: pa.Table, _seed: int) -> pa.Table:
+    place = tracks.schema.get_field_index("popularity")
+    field = tracks.schema.field(place)
+    return tracks.set_column(place, field, pa.array([popularity] * len(tracks), field.type))

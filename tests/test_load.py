@@ -240,11 +240,14 @@ def test_the_command_runs_scenarios(tmp_path: Path, scenario: str):
     told = json.loads(done.stdout)
     assert told["scenario"] == scenario
     assert told["latency"]["200"]["count"] > 0
-    assert told["memory"]["after"] > 0
+    memory = told["memory"]
+    assert [memory["series"][0][1], memory["series"][-1][1]] == [memory["before"], memory["after"]]
+    assert memory["after"] > 0
     assert "histogram" not in told["latency"]["200"]
     page = html.read_text()
     assert page.startswith("<!doctype html>")
     assert "<svg" in page
+    assert "Memory of the workers" in page
     if scenario == "steady":
         text = subprocess.run([*command, *options], capture_output=True, text=True, check=True).stdout  # noqa: S603 - ours
         assert text.startswith("steady: 200 requests a second") or "steady: 200 requests" in text

@@ -12,6 +12,7 @@ from benchmarks.serving import (
     OVERLOAD,
     REFRESHED,
     ROUNDS,
+    UNCOUNTED,
     Overload,
     Serving,
 )
@@ -21,10 +22,11 @@ __all__ = ["write_serving"]
 _TEXT = """\
 {started:%Y-%m-%d %H:%M} UTC. POST of 100 ids, answered with some 20 kB of JSON of `title`, `artists.name`,
 `explicit`, `popularity`, `duration_ms`, `isrc` and `album_id`, from {tracks:,} tracks. All services run on one core,
-one process each, and take turns; the load comes from the other. Figures are medians of {rounds} rounds; latencies
-count from the time a request was due.
+one process each, and take turns; the load comes from the other. Figures are medians of {rounds} rounds, those that
+compare two services of comparisons within a round; latencies count from the time a request was due.
 
 * *constant body* is the server of `bedeck serve` with an answer that is there already: what HTTP takes.
+* *bedeck, nothing counted* is what answers in `bedeck serve` without numbers, watching or following.
 * *FastAPI* services run behind uvicorn with uvloop and httptools, read ids by orjson, and answer with a raw response.
   *bedeck inside* is a route of `bedeck.asgi`. Redis is asked for finished objects over a unix socket (MGET); its
   process has the core of the services, too."""
@@ -35,7 +37,7 @@ half of what can be. Goodput counts answers with 200 within the bound, as a shar
 connections get in a closed loop."""
 _REFRESH = """\
 {seconds:.0f} s at half of the saturation, while another process announces one of two versions in turn; and
-{quiet:.0f} s without that. A version's answers differ from the other's in one title of a hundred."""
+{quiet:.0f} s without that. All tracks of a version have the same popularity, by which an answer of two is told."""
 
 _PLAN = """\
 What `bedeck plan` expects of one worker, from what it measures in some seconds, and what was measured then: medians of
@@ -81,17 +83,19 @@ def _figures(found: Serving) -> Iterator[tuple[str, ...]]:
     ours, dicts, redis, inside = OURS, "FastAPI, dict of dicts", "FastAPI, Redis", "FastAPI, bedeck inside"
 
     def times(name: str, other: str) -> str:
-        return f"{found.of(name, 'saturation') / found.of(other, 'saturation'):.1f}"
+        return f"{found.times(name, other):.1f}"
 
-    own = sorted(found.inside)[len(found.inside) // 2]
-    busy = 1e6 / found.of(ours, "saturation") - 1e6 / found.of(CONSTANT, "saturation")
-    alone = found.of(ours, "alone") - found.of(CONSTANT, "alone")
+    own = median(found.inside)
+    busy = found.added(lambda side: [1e6 / rate for rate in side.saturation])
+    alone = found.added(lambda side: side.alone)
     yield (
         f"us that a request takes beside a constant body, at saturation ({own:.1f} in the process)",
         _added(own),
         f"{busy:.1f}",
     )
     yield "the same with one connection", _added(own), f"{alone:.1f}"
+    counting = 1 - found.times(ours, UNCOUNTED)
+    yield "share of the throughput that counting, watching and following take", "<= 5%", f"{counting:.1%}"
     yield "times as many requests as FastAPI with a dict of dicts", ">= 8", times(ours, dicts)
     yield "times as many requests as FastAPI with Redis", ">= 8", times(ours, redis)
     yield "a route of FastAPI with bedeck inside: times as many as with a dict of dicts", ">= 3", times(inside, dicts)
@@ -107,6 +111,7 @@ def _figures(found: Serving) -> Iterator[tuple[str, ...]]:
     quiet, during = (told["latency"]["200"]["p999"] for told in (found.quiet, found.refreshed))
     yield f"p99.9 with {found.refreshes} refreshes, as a multiple of the quiet one", "<= 2", f"{during / quiet:.2f}"
     yield "failed requests meanwhile", "0", str(found.refreshed["sent"] - found.refreshed["status"].get("200", 0))
+    yield "answers of more than one version", "0", str(found.refreshed["mixed"])
 
 
 def _added(own: float) -> str:

@@ -10,6 +10,7 @@ from bedeck._bench.svg import Point, lines
 
 __all__ = ["page", "short"]
 
+MEGA: Final = 1e6
 LONG: Final = ("histogram", "spread")  # for programs
 STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}"
@@ -52,6 +53,10 @@ def _parts(told: Told) -> Iterator[str]:
             name: [(float(of["second"] + 1), max(of[name], 1e-3)) for of in seconds] for name in ("p50", "p99", "max")
         }
         yield lines("Latency by second: microseconds", "second", by_second)
+    memory = (told.get("memory") or {}).get("series", [])
+    if len(memory) > 1:
+        of_workers = [(second + 1, max(of, 1) / MEGA) for second, of in memory]
+        yield lines("Memory of the workers, without the catalogue: MB", "second", {"all workers": of_workers})
 
 
 def short(told: Told) -> Told:

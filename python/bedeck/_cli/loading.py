@@ -1,6 +1,8 @@
 """The verbs that put load on a service: bench serve, plan."""
 
 import json
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ __all__ = ["bench", "plan"]
 
 MILLI = 1000.0
 LONGEST = 86_400
+SAMPLES = 200  # of memory
 
 a_type = click.option("--type", "type_", metavar="TYPE", help="The type to ask for; the first one by default.")
 some_fields = click.option("--fields", metavar="A,B", help="Fields to ask for; all of the type by default.")
@@ -99,17 +102,17 @@ def bench(  # noqa: PLR0913 - each is an argument or an option
     with reached(store, url, workers, ["--bound", str(bound)]) as (host, port, pids):
         load = Load(host, port, requests, connections=connections, seed=seed)
         runner = Bench(load, bound / MILLI, arrivals)
-        before = own_memory(pids)
-        match scenario:
-            case "saturation":
-                told = runner.saturation(seconds, note)
-            case "overload":
-                told = runner.overload(factor, seconds, note)
-            case "refresh":
-                told = runner.refresh(rate, seconds, Store.at(store), every)
-            case _:
-                told = runner.steady(rate, seconds)
-        told["memory"] = {"before": before, "after": own_memory(pids)} if pids else None
+        with memory_of(pids, max(1.0, seconds / SAMPLES)) as samples:
+            match scenario:
+                case "saturation":
+                    told = runner.saturation(seconds, note)
+                case "overload":
+                    told = runner.overload(factor, seconds, note)
+                case "refresh":
+                    told = runner.refresh(rate, seconds, Store.at(store), every)
+                case _:
+                    told = runner.steady(rate, seconds)
+        told["memory"] = {"before": samples[0][1], "after": samples[-1][1], "series": samples} if pids else None
     if html is not None:
         html.write_text(page(told, f"bedeck bench serve: {scenario}, lists of {size}"), "utf-8")
     tell(short(told), load_text, as_json=as_json)
@@ -209,11 +212,30 @@ def reached(store: str, url: str | None, workers: int, options: list[str]) -> It
         yield *service.address, service.workers()
 
 
-def own_memory(pids: list[int]) -> int:
-    """Bytes that processes have to themselves."""
+@contextmanager
+def memory_of(pids: list[int], every: float) -> Iterator[list[tuple[float, int]]]:
+    """Seconds, and the bytes that processes had to themselves then: all so many seconds while the context lasts."""
     from bedeck._bench.service import private  # noqa: PLC0415 - which takes long to import
 
-    return sum(private(pid) for pid in pids)
+    samples: list[tuple[float, int]] = []
+    start, ended = time.monotonic(), threading.Event()
+
+    def sample() -> None:
+        samples.append((round(time.monotonic() - start, 1), sum(private(pid) for pid in pids)))
+
+    def go_on() -> None:
+        while not ended.wait(every):
+            sample()
+
+    sample()
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        ended.set()
+        thread.join()
+        sample()
 
 
 def note(text: str) -> None:
