@@ -96,6 +96,19 @@ def test_replacing_workers_again_and_again_ends_well(store: Path):
         assert service.end() == 0
 
 
+def test_workers_can_be_replaced_before_there_is_a_version(tmp_path: Path):
+    """Both of a place get ready at the same time then, in whatever order."""
+    with served(tmp_path / "store", LIMITS, workers=2, wait=60.0, ready=False) as service:
+        before = set(waited(lambda: len(of := service.workers()) == 2 and of))
+        service.process.send_signal(signal.SIGHUP)
+        waited(lambda: set(service.workers()) - before)
+        publish(tmp_path / "store")
+        waited(lambda: not before & set(service.workers()))
+        waited(lambda: service.metric("bedeck_workers_ready") == 2)
+        assert service.ask("GET", "/v1/track/t1").status == 200
+        assert service.end() == 0
+
+
 def test_the_end_is_in_order(store: Path):
     with served(store, Limits(bound=5, drain=20, linger=1.0), workers=2) as service:
         waited(lambda: service.metric("bedeck_workers_ready") == 2)

@@ -359,3 +359,54 @@ def test_an_answer_is_sent_before_the_next_is_made():
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
     assert [answer.rpartition(b"\r\n\r\n")[2] for answer in seen] == [b"to %d" % place for place in order[:-1]]
+
+
+def test_who_leaves_within_an_answer_is_let_go_once():
+    """What is waited for is what the gate goes by, and what metrics tell."""
+    waiting: list[int] = []
+
+    async def run() -> None:
+        loop, limits, block = asyncio.get_running_loop(), Limits(bound=10), Block(1)
+        server, client = socket.socketpair()
+        gone = asyncio.Event()
+
+        def endless() -> Iterator[bytes]:
+            try:
+                while True:
+                    yield b"more"
+            finally:
+                gone.set()
+
+        class Streaming(Api):
+            def begin(self, request: Request) -> Answer:  # noqa: ARG002 - of any request
+                waiting.append(desk.gate.waiting)
+                return Answer(endless())
+
+        desk = Desk(Streaming(limits, block, block.slots[0]), limits, block.slots[0], loop)
+        await loop.connect_accepted_socket(lambda: Connection(desk, set()), server)
+        await loop.run_in_executor(None, client.sendall, GET)
+        await loop.run_in_executor(None, client.recv, 100)
+        client.close()
+        await asyncio.wait_for(gone.wait(), 30)
+        waiting.append(desk.gate.waiting)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    assert waiting == [1, 0]
+
+
+def test_head_has_no_body_where_get_has_lines(service: Served):
+    asked = b"HEAD /v1/track?ids=t1,t2 HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n\r\n"
+    with service.connect() as client:
+        client.sendall(asked + READY)
+        client.shutdown(socket.SHUT_WR)
+        first, _, rest = received(client).partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200")
+    assert b"application/x-ndjson" in first
+    assert [status for status, _ in answers(rest)] == [200]
+
+
+def test_what_comes_behind_a_body_does_not_matter(service: Served, body: bytes):
+    padded = BODY[:-1] + b" " * 20_000 + b"}"  # more than a head may have
+    chunks = b"%x\r\n%b\r\n0\r\nBedeck-Timeout-Ms: nonsense\r\nX-Request-Id: other\r\n\r\n" % (len(padded), padded)
+    assert answers(service.raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)) == [(200, body)]

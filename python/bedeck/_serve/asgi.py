@@ -43,7 +43,7 @@ class Bridge:
             await send({"type": "http.response.body", "body": body})
             return len(body)
         size = 0
-        for piece in answer.body:
+        for piece in answer.body if request.method != "HEAD" else ():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             size += len(piece)
             await asyncio.sleep(0)

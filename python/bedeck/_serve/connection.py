@@ -156,7 +156,9 @@ class Connection(asyncio.Protocol):
             raise Problem(414, f"the target is over {self._limits.head} bytes: ask with POST")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One of its headers."""
+        """One of its headers; those that come behind a body do not matter."""
+        if self._receiving != "head":
+            return
         self._size += len(name) + len(value) + 4
         if self._size > self._limits.head:
             raise Problem(431, f"the headers are over {self._limits.head} bytes")
@@ -315,6 +317,10 @@ class Connection(asyncio.Protocol):
         bodiless = request is not None and request.method == "HEAD"
         body = answer.body
         if not isinstance(body, bytes):
+            if bodiless:
+                self._transport.write(head(answer, None, connection, echo, chunked=not old))
+                self._sent(answer.status, 0, request, last=last)
+                return
             if old:
                 self._transport.write(head(answer, None, b"close", echo, chunked=False))
             else:

@@ -39,12 +39,13 @@ class Teller(Protocol):
 class Work:
     """One request that was let in, until its answer is there."""
 
-    __slots__ = ("_desk", "_job", "request")
+    __slots__ = ("_desk", "_done", "_job", "request")
 
     def __init__(self, desk: "Desk", request: Request) -> None:
         desk.gate.waiting += 1
         self._desk = desk
         self._job: Job | None = None
+        self._done = False
         self.request = request
 
     def step(self, now: float) -> Answer | None:
@@ -71,11 +72,14 @@ class Work:
         if answer is not None:
             if desk.limits.compress:
                 answer = encoded(answer, request.headers.get(b"accept-encoding", b""), desk.limits.compress)
+            self._done = True
             desk.gate.left(time.monotonic())
         return answer
 
     def dropped(self) -> None:
-        """Nobody waits for the answer any more."""
+        """Nobody waits for the answer any more, or for the rest of it."""
+        if self._done:
+            return
         self._desk.gate.left(time.monotonic())
         if self._job is not None:
             self._job.close()

@@ -39,6 +39,9 @@ class Exchange:
                 return 0
             protocol.response_bytes(answer.status, headers, answer.body)
             return len(answer.body)
+        if request.method == "HEAD":
+            protocol.response_empty(answer.status, headers)
+            return 0
         stream, size = protocol.response_stream(answer.status, headers), 0
         for piece in answer.body:
             await stream.send_bytes(piece)

@@ -181,7 +181,9 @@ class Supervisor:
             child.told += data
             return
         child.ready = True
-        place = next(place for place in self._places if child is place.child or child is place.coming)
+        place = next((place for place in self._places if child is place.child or child is place.coming), None)
+        if place is None:  # another has taken its place before it was ready
+            return
         if place.coming is child:
             if place.child:
                 place.leaving.append(place.child)
