@@ -1,5 +1,6 @@
 """What is answered over HTTP: the same behind our own server and those of others, and as a part of an application."""
 
+import gzip
 import json
 import socket
 import subprocess
@@ -244,6 +245,21 @@ def test_long_bodies_are_compressed_for_who_takes_that(store: Path, catalogue: b
             client.get("/v1/track/t1?fields=edition", headers={"if-none-match": short.headers["etag"]}).status_code
             == 304
         )
+
+
+def test_lines_are_compressed_while_they_are_made(store: Path, catalogue: bedeck.Catalogue):
+    ids = [f"t{n % 100}" for n in range(1200)]
+    lines = b"".join(record + b"\n" for record in catalogue["track"].fragments(ids, ["title"]))
+    with served(store, Limits(bound=10, compress=1 << 20)) as service:
+        asked = {"ids": ids, "fields": ["title"]}
+        for accepted, unpacked in (("gzip", gzip.decompress), ("identity", bytes)):
+            told = service.ask(
+                "POST", "/v1/track/decorate", asked, accept="application/x-ndjson", accept_encoding=accepted
+            )
+            assert told.headers["vary"] == "accept-encoding"
+            assert told.headers["transfer-encoding"] == "chunked"
+            assert unpacked(told.body) == lines
+            assert len(told.body) < len(lines) or accepted == "identity"
 
 
 def mounted(app: App) -> Starlette:
