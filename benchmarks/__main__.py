@@ -98,6 +98,7 @@ def _plan(options: Namespace, place: int) -> Plan:
 def _refresh(data: Data, report: Path) -> None:
     found = refresh(data)
     found.keep(data)
+    report.parent.mkdir(parents=True, exist_ok=True)
     write_refresh(found, report)
     print(f"written: {report}")
 
@@ -105,6 +106,7 @@ def _refresh(data: Data, report: Path) -> None:
 def _serving(data: Data, report: Path) -> None:
     found = serving(data, print)
     found.keep(data)
+    report.parent.mkdir(parents=True, exist_ok=True)
     write_serving(found, report)
     print(f"written: {report}")
 
