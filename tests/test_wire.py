@@ -410,3 +410,15 @@ def test_what_comes_behind_a_body_does_not_matter(service: Served, body: bytes):
     padded = BODY[:-1] + b" " * 20_000 + b"}"  # more than a head may have
     chunks = b"%x\r\n%b\r\n0\r\nBedeck-Timeout-Ms: nonsense\r\nX-Request-Id: other\r\n\r\n" % (len(padded), padded)
     assert answers(service.raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)) == [(200, body)]
+
+
+@pytest.mark.parametrize("server", ["bedeck", "uvicorn"])
+def test_what_a_client_takes_to_send_is_not_of_the_bound(store: Path, body: bytes, server: str):
+    with served(store, Limits(bound=0.2), server=server) as service, service.connect() as client:
+        client.sendall(POST[: -len(BODY)])
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            assert service.ask("GET", "/readyz").status == 200
+        client.sendall(BODY)
+        assert taken(client, 1) == [(200, body)]
+        assert service.metric("bedeck_http_request_duration_seconds_sum") < 0.3

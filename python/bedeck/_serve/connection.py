@@ -206,6 +206,7 @@ class Connection(asyncio.Protocol):
             self._enter(self._refusal, request, last=last)
             return
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request.whole(time.monotonic())
         self._enter(Work(self._desk, request), request, last=last)
 
     # What the desk and the worker call.

@@ -22,7 +22,7 @@ METRICS: Final = {
     "bedeck_http_connections": ("gauge", "Open connections."),
     "bedeck_http_connections_total": ("counter", "Connections that were accepted."),
     "bedeck_http_sent_bytes_total": ("counter", "Bytes of bodies of answers."),
-    "bedeck_http_request_duration_seconds": ("histogram", "From the head of a request to its answer, by route."),
+    "bedeck_http_request_duration_seconds": ("histogram", "From a request that is all there to its answer, by route."),
     "bedeck_http_request_quantile_seconds": ("gauge", "The same since the start, within 1 %, by quantile and route."),
     "bedeck_event_loop_lag_seconds": ("histogram", "How late event loops are: work that comes waits for so long."),
     "bedeck_gc_total": ("counter", "Runs of Python's garbage collector."),

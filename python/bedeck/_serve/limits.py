@@ -9,7 +9,7 @@ __all__ = ["Limits"]
 class Limits:
     """The bounds of a service. Seconds, bytes, and numbers of things.
 
-    ``bound`` is what an answer may take from the head of its request on, waiting included; a request may ask for less.
+    ``bound`` is what an answer may take once all of its request is there, waiting included; a request may ask for less.
     One that would not be begun in time is refused with 503 at once, and so is one that comes while ``waiting`` others
     wait. ``ids`` and ``body`` are what a request may hold; a GET's are bounded by ``head`` as well.
 

@@ -46,7 +46,7 @@ PROBLEM: Final = b"application/problem+json"
 
 
 class Request:
-    """One request: ``at`` is when its head was there, on the clock of ``time.monotonic()``.
+    """One request: ``at`` is when all of it was there, on the clock of ``time.monotonic()``; until then its head.
 
     ``route`` and ``type`` are what `bedeck._serve.route.routed` makes of its path.
     """
@@ -63,6 +63,11 @@ class Request:
         self.body = b""
         self.deadline = at
         self.route, self.type = routed(method, path)
+
+    def whole(self, now: float) -> None:
+        """All of it is there: what its client took to send it is not what its answer takes."""
+        self.deadline += now - self.at
+        self.at = now
 
 
 class Answer:

@@ -43,7 +43,7 @@ class Slot:
         self.words = words
 
     def answered(self, route: int, code: int, seconds: float, size: int) -> None:
-        """An answer with status ``code`` of ``size`` bytes was given ``seconds`` after the head of its request."""
+        """An answer with status ``code`` of ``size`` bytes was given ``seconds`` after its request was there."""
         words = self.words
         kind = route * len(CODES) + _PLACE[code]
         words[_ANSWERS + kind] += 1

@@ -1,6 +1,7 @@
 """A request that comes by way of a server of others, and waits at the desk in a task."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from bedeck._serve.desk import Desk, Work, due
@@ -38,6 +39,7 @@ async def answered(desk: Desk, request: Request, body: Callable[[int], Awaitable
             desk.slot.shed(reason)
             raise desk.gate.problem()
         request.body = await body(desk.limits.body)
+        request.whole(time.monotonic())
     except Problem as problem:
         return problem.answer(), OTHER
     work = Work(desk, request)
