@@ -14,7 +14,7 @@ from bedeck._serve.message import Answer, Problem, Request
 from bedeck._serve.metrics import Slot
 from bedeck._serve.route import OTHER
 
-__all__ = ["Desk", "Teller", "Waiting", "Work", "due"]
+__all__ = ["Desk", "Teller", "Waiting", "Work", "access", "due"]
 
 LONGEST: Final = 9  # digits of milliseconds
 LONGEST_TURN: Final = 0.025  # seconds of work, before sockets are looked at again

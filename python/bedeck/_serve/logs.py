@@ -2,11 +2,16 @@
 
 import json
 import logging
+import queue
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["to_stderr"]
+__all__ = ["Aside", "to_stderr"]
+
+WAITING: Final = 10_000  # lines that are not taken yet, before others are left out
+PARTING: Final = 1.0  # seconds that they have in the end
 
 STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -27,6 +32,47 @@ class Lines(logging.Formatter):
         if record.exc_info:
             told["error"] = self.formatException(record.exc_info)
         return json.dumps(told, default=str)
+
+
+class Aside(logging.Handler):
+    """Hands records to another handler in a thread of its own, so that whoever logs never waits for who reads the log.
+
+    Where that is behind by `WAITING` lines, further ones are left out, and their number is told once there is room.
+    """
+
+    def __init__(self, handler: logging.Handler) -> None:
+        super().__init__()
+        self._handler = handler
+        self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(WAITING)
+        self._lost = 0
+        self._thread = threading.Thread(target=self._write, name="bedeck-log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record, or leave it out."""
+        try:
+            self._lines.put_nowait(record)
+        except queue.Full:
+            self._lost += 1
+
+    def close(self) -> None:
+        """Write what is there, within `PARTING` seconds."""
+        try:
+            self._lines.put(None, timeout=PARTING)
+        except queue.Full:
+            pass
+        else:
+            self._thread.join(PARTING)
+        super().close()
+
+    def _write(self) -> None:
+        while (record := self._lines.get()) is not None:
+            self._handler.handle(record)
+            if self._lost and self._lines.empty():
+                lost, self._lost = self._lost, 0
+                said = {"name": record.name, "levelno": logging.WARNING, "levelname": "WARNING"}
+                said["msg"] = f"{lost} lines of the log were left out: it was not read in time"
+                self._handler.handle(logging.makeLogRecord(said))
 
 
 def to_stderr(*, access: bool) -> None:

@@ -17,8 +17,9 @@ import uvloop
 
 from bedeck._serve.api import Api
 from bedeck._serve.connection import Connection
-from bedeck._serve.desk import Desk
+from bedeck._serve.desk import Desk, access
 from bedeck._serve.limits import Limits
+from bedeck._serve.logs import Aside
 from bedeck._serve.metrics import Block, Slot
 from bedeck._serve.watch import Watch
 from bedeck.catalogue import Catalogue
@@ -116,6 +117,7 @@ class Worker:
         loop, plan = asyncio.get_running_loop(), self._plan
         api = Api(plan.limits, plan.block, self._slot)
         desk = Desk(api, plan.limits, self._slot, loop)
+        lines = logs_aside()
         telemetry = desk.telemetry = begun_telemetry(self._slot) if plan.telemetry else None
         door, connections = make_door(plan, desk)
         watch = Watch(desk, connections, loop)
@@ -148,6 +150,8 @@ class Worker:
         catalogue.close()
         if telemetry:
             await loop.run_in_executor(None, telemetry.close)
+        if lines:
+            lines.close()
 
     def _open(self) -> Catalogue:
         catalogue = open_catalogue(self._plan.store, **self._plan.options)
@@ -167,6 +171,17 @@ class Worker:
 async def first_of(*things: Awaitable[Any]) -> None:
     """Wait for the first of them; leave the others alone."""
     await asyncio.wait([asyncio.ensure_future(thing) for thing in things], return_when=asyncio.FIRST_COMPLETED)
+
+
+def logs_aside() -> Aside | None:
+    """Have a thread write what is logged of each answer, if it is. It does not outlive a fork, either."""
+    handlers = logging.getLogger("bedeck").handlers
+    if not handlers or not access.isEnabledFor(logging.INFO):
+        return None  # or whoever calls this has a log of their own
+    aside = Aside(handlers[0])
+    access.addHandler(aside)
+    access.propagate = False
+    return aside
 
 
 def begun_telemetry(slot: Slot) -> "Telemetry":
