@@ -185,7 +185,7 @@ def test_with_too_many_requests_some_are_refused_and_health_is_not(store: Path):
         found = told()
         assert found["status"]["200"] > 0
         assert found["status"]["503"] > 0
-        assert set(found["status"]) == {"200", "503"}
+        assert set(found["status"]) <= {"200", "503", "504"}  # one that is begun may be kept from its end by others
         assert service.metric("bedeck_http_requests_shed_total") >= found["status"]["503"]
         assert service.ask("POST", "/v1/track/decorate", {"ids": ["t1"]}).status == 200
 
