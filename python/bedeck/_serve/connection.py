@@ -274,10 +274,11 @@ class Connection(asyncio.Protocol):
     def _enter(self, work: Work | Problem, request: Request | None, *, last: bool) -> None:
         if last:
             self._closing = True
+        if self._work is None and self._paused_at is None and not self._pending:
+            self._take((work, request, last))
+            return
         self._pending.append((work, request, last))
-        if self._work is None and self._paused_at is None:
-            self._next()
-        elif len(self._pending) >= MOST_PIPELINED:
+        if len(self._pending) >= MOST_PIPELINED:
             self._transport.pause_reading()
 
     def _next(self) -> None:
@@ -285,13 +286,16 @@ class Connection(asyncio.Protocol):
         while self._work is None and self._pending and self._paused_at is None:
             if len(self._pending) == MOST_PIPELINED:
                 self._transport.resume_reading()
-            self._work = self._pending.popleft()
-            work, request, _ = self._work
-            # One that is refused, or asked by who looks after the service, does not wait for others.
-            if isinstance(work, Problem) or (request is not None and self._desk.api.is_vital(request)):
-                self._step(self._work, time.monotonic())
-            else:
-                self._desk.join(self)
+            self._take(self._pending.popleft())
+
+    def _take(self, current: "tuple[Work | Problem, Request | None, bool]") -> None:
+        """Have one wait for its turn; who is refused, or looks after the service, does not wait for others."""
+        self._work = current
+        work, request, _ = current
+        if isinstance(work, Problem) or (request is not None and self._desk.api.is_vital(request)):
+            self._step(current, time.monotonic())
+        else:
+            self._desk.join(self)
 
     def _step(self, current: "tuple[Work | Problem, Request | None, bool]", now: float) -> None:
         work, request, last = current

@@ -105,6 +105,7 @@ class Desk:
         self.gate = Gate(limits)
         self.draining = False
         self.loop = loop
+        self._tells = access.isEnabledFor(logging.INFO)
         # Short, and a flood of those that are refused leaves no time for those that are not; long, and they are late.
         self._turn_lasts = min(LONGEST_TURN, limits.bound / 4)
         self._line: deque[Waiting] = deque()
@@ -126,7 +127,7 @@ class Desk:
         self.slot.answered(route, status, now - request.at, size)
         if self.telemetry:
             self.telemetry.answered(request, route, status, size, now)
-        if access.isEnabledFor(logging.INFO):
+        if self._tells:
             access.info("answered", extra=_told(request, status, size, now - request.at))
 
     def _turn(self) -> None:
