@@ -18,7 +18,6 @@ import kubernetes_validate
 import promql_parser
 import pytest
 import yaml
-from dockerfile_parse import DockerfileParser
 
 from bedeck._cli.verbs import verbs
 from bedeck._serve.exposition import METRICS
@@ -54,15 +53,29 @@ def tool(name: str) -> str:
 
 # Dockerfile
 
-INSTRUCTIONS = [(line["instruction"], line["value"]) for line in DockerfileParser(str(DEPLOY / "Dockerfile")).structure]
+
+def instructions(text: str) -> list[tuple[str, str]]:
+    """Those of a Dockerfile, each with what it is about."""
+    lines = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", "").splitlines()
+    return [(name, value) for name, _, value in (line.partition(" ") for line in lines if line)]
+
+
+INSTRUCTIONS = instructions((DEPLOY / "Dockerfile").read_text())
 LAST = max(place for place, (instruction, _) in enumerate(INSTRUCTIONS) if instruction == "FROM")
 IMAGE = dict(INSTRUCTIONS[LAST:])
 ENTRYPOINT = json.loads(IMAGE["ENTRYPOINT"])
 USER = IMAGE["USER"].partition(":")[0]
+HADOLINT = (TOOLS / "hadolint", "--failure-threshold", "style")
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile():
-    assert not run(TOOLS / "hadolint", "--failure-threshold", "style", DEPLOY / "Dockerfile")
+    assert not run(*HADOLINT, DEPLOY / "Dockerfile")
+
+
+def test_hadolint_finds_what_there_is_to_find(tmp_path: Path):
+    (tmp_path / "Dockerfile").write_text("FROM python\nRUN cd /srv && pip install bedeck\nCMD bedeck serve /store\n")
+    with pytest.raises(AssertionError, match=r"(?s)DL3006.*DL3003.*DL3042.*DL3025"):
+        run(*HADOLINT, tmp_path / "Dockerfile")
 
 
 def test_the_image_serves_as_nobody_in_particular_and_ends_in_order():
@@ -118,6 +131,8 @@ UNIT.optionxform = str  # type: ignore[assignment, method-assign]
 UNIT.read(DEPLOY / "bedeck.service")
 SERVICE = UNIT["Service"]
 STARTED = shlex.split(SERVICE["ExecStart"].replace("\\\n", " "))
+VERIFY = ("verify", "--man=no", "--recursive-errors=no")
+SECURITY = ("security", "--offline=yes", "--threshold=25")
 
 
 @pytest.fixture
@@ -130,12 +145,22 @@ def unit(tmp_path: Path) -> Path:
 
 
 def test_systemd_takes_the_unit(unit: Path):
-    said = run(tool("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", unit)
+    said = run(tool("systemd-analyze"), *VERIFY, unit)
     assert "bedeck.service" not in said
 
 
 def test_systemd_finds_little_exposed(unit: Path):
-    run(tool("systemd-analyze"), "security", "--offline=yes", "--threshold=25", unit)
+    run(tool("systemd-analyze"), *SECURITY, unit)
+
+
+def test_systemd_finds_what_there_is_to_find(unit: Path):
+    text = unit.read_text()
+    unit.write_text(text.replace("Restart=on-failure", "Restart=sometimes"))
+    with pytest.raises(AssertionError, match="sometimes"):
+        run(tool("systemd-analyze"), *VERIFY, unit)
+    unit.write_text(text.replace("DynamicUser=yes", "").replace("CapabilityBoundingSet=", ""))
+    with pytest.raises(AssertionError):
+        run(tool("systemd-analyze"), *SECURITY, unit)
 
 
 def test_the_unit_starts_a_service():
@@ -161,6 +186,13 @@ SIZES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda manifest: manifest["kind"])
 def test_kubernetes_takes_the_manifest(manifest: dict[str, Any]):
     kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_what_kubernetes_does_not_take_is_found():
+    for wrong in ({"replicas": "three"}, {"replica": 3}):
+        manifest = {**BY_KIND["Deployment"], "spec": {**BY_KIND["Deployment"]["spec"], **wrong}}
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
 
 def test_everything_selects_the_pods():
