@@ -179,6 +179,11 @@ def test_systemd_finds_what_there_is_to_find(unit: Path):
         run(tool("systemd-analyze"), *SECURITY, unit)
 
 
+def test_the_unit_may_ask_what_is_in_memory():
+    allowed = re.findall(r"^SystemCallFilter=([^~].*)", (DEPLOY / "bedeck.service").read_text(), re.MULTILINE)
+    assert [of.split() for of in allowed] == [["@system-service", "mincore"]]
+
+
 def test_the_unit_starts_a_service():
     program, verb, *arguments = STARTED
     given = options(*arguments)
