@@ -22,6 +22,7 @@ import promql_parser
 import pytest
 import yaml
 
+import bedeck
 from bedeck._cli.verbs import verbs
 from bedeck._serve.exposition import METRICS
 
@@ -239,6 +240,9 @@ def test_probes_ask_what_a_service_answers():
     asked = {name: CONTAINER[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
     assert [probe["path"] for probe in asked.values()] == ["/readyz", "/readyz", "/livez"]
     assert {probe["port"] for probe in asked.values()} == {CONTAINER["ports"][0]["name"]}
+    startup = CONTAINER["startupProbe"]
+    allowed = startup["periodSeconds"] * startup["failureThreshold"]
+    assert BY_KIND["Deployment"]["spec"]["progressDeadlineSeconds"] > allowed
     assert POD["metadata"]["annotations"]["prometheus.io/path"] in PATHS
 
 
@@ -257,9 +261,10 @@ def test_memory_is_what_the_comment_computes():
 
 def test_containers_may_do_nothing_but_their_own():
     assert str(POD["spec"]["securityContext"]["runAsUser"]) == USER
+    assert POD["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"  # marks have times of change
     volumes = {volume["name"] for volume in POD["spec"]["volumes"]}
     for container in (CONTAINER, *POD["spec"]["initContainers"]):
-        assert container["image"] == CONTAINER["image"]
+        assert container["image"] == f"registry.example.com/bedeck:{bedeck.__version__}"
         assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
         security = container["securityContext"]
         assert security["readOnlyRootFilesystem"]
