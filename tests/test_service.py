@@ -44,6 +44,7 @@ def test_workers_share_the_work_and_the_numbers(store: Path):
     with served(store, LIMITS, workers=3) as service:
         waited(lambda: service.metric("bedeck_workers_ready") == 3)
         assert len(service.workers()) == 3
+        assert service.metric("bedeck_workers_wanted") == 3
         for _ in range(60):
             service.ask("POST", "/v1/track/decorate", {"ids": ["t1"]})
         # Whichever answers knows of all.

@@ -48,7 +48,7 @@ def serve(  # noqa: PLR0913 - each but the first has its default
         store=Store.at(store),
         options={"follow": options.get("version") is None, **options},
         limits=limits or Limits(),
-        block=Block(2 * workers),  # a worker and the one that takes its place
+        block=Block(2 * workers, workers),  # a worker and the one that takes its place
         lock=lock,
         server=server,
         telemetry=telemetry,

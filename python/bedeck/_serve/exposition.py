@@ -15,6 +15,7 @@ QUANTILES: Final = (0.5, 0.9, 0.99, 0.999, 0.9999)
 
 METRICS: Final = {
     "bedeck_workers": ("gauge", "Processes that answer."),
+    "bedeck_workers_wanted": ("gauge", "As many as there should be."),
     "bedeck_workers_ready": ("gauge", "Those that have a version to serve, and are not about to end."),
     "bedeck_http_requests_total": ("counter", "Answers by route and status code."),
     "bedeck_http_requests_shed_total": ("counter", "Requests that were refused at once, by reason."),
@@ -62,6 +63,7 @@ def _values(block: Block) -> Iterator[tuple[str, list[str]]]:
         return name, [f"{name} {value}"]  # all digits: counters pass what a float tells apart
 
     yield one("bedeck_workers", len(working))
+    yield one("bedeck_workers_wanted", block.wanted)
     yield one("bedeck_workers_ready", sum(gauges("ready")))
     name = "bedeck_http_requests_total"
     yield name, [f'{name}{{route="{route}",code="{code}"}} {number}' for route, code, number in block.answers()]

@@ -90,9 +90,10 @@ class Slot:
 
 
 class Block:
-    """The numbers of all workers, in memory that forked processes share."""
+    """The numbers of all workers, in memory that forked processes share. ``wanted`` is how many there should be."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, wanted: int = 1) -> None:
+        self.wanted = wanted
         self._memory = mmap.mmap(-1, slots * WORDS * 8)
         words = memoryview(self._memory).cast("Q")
         self.slots = [Slot(words[place * WORDS : (place + 1) * WORDS]) for place in range(slots)]
