@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,10 +22,14 @@ import kubernetes_validate
 import promql_parser
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 import bedeck
 from bedeck._cli.verbs import verbs
-from bedeck._serve.exposition import METRICS
+from bedeck._serve.exposition import METRICS, exposition
+from bedeck._serve.message import REASONS
+from bedeck._serve.metrics import Block
+from bedeck._serve.route import ROUTES
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -32,7 +37,6 @@ TOOLS = Path(sys.executable).parent
 
 SERVE = verbs.commands["serve"]
 PATHS = {"/livez", "/readyz", "/metrics"}
-OF_PROMETHEUS = {"up"}
 
 
 def options(*arguments: str) -> SimpleNamespace:
@@ -309,32 +313,80 @@ def value_of(variable: re.Match[str]) -> str:
     return OF_GRAFANA.get(name, ".*")
 
 
-def metrics_of(expression: str) -> set[str]:
-    """The metrics that an expression asks for; of a histogram, its own name."""
-    found: set[str] = set()
+def exposed() -> dict[str, dict[str, set[str]]]:
+    """What a service tells: by name, the labels, and their values."""
+    block = Block(1)
+    for route, code in product(range(len(ROUTES)), REASONS):
+        block.slots[0].answered(route, code, 0.001, 1)
+    found: dict[str, dict[str, set[str]]] = {"up": {}}
+    for family in text_string_to_metric_families(exposition(block).decode()):
+        for sample in family.samples:
+            labels = found.setdefault(sample.name, defaultdict(set))
+            for label, value in sample.labels.items():
+                labels[label].add(value)
+    return found
+
+
+EXPOSED = exposed()
+OF_TARGETS = {"job", "instance"}
+
+
+def unknown(expression: str) -> list[str]:
+    """What an expression asks for, and no service has: metrics, labels, and values of labels."""
+    found: list[str] = []
+    labels: set[str] = set()
+    grouped: list[str] = []
 
     def visit(node: promql_parser.Expr) -> None:
         if isinstance(node, promql_parser.VectorSelector):
-            found.add(re.sub(r"_bucket$", "", node.name or ""))
+            known = EXPOSED.get(node.name or "")
+            if known is None:
+                found.append(str(node.name))
+                return
+            labels.update(known)
+            found.extend(
+                f"{node.name} {matcher.name} {matcher.value}"
+                for matcher in node.matchers.matchers
+                if matcher.name not in OF_TARGETS
+                and not any(matches(matcher, value) for value in known.get(matcher.name, ()))
+            )
+        elif isinstance(node, promql_parser.AggregateExpr) and node.modifier:
+            grouped.extend(node.modifier.labels)
 
     promql_parser.walk(promql_parser.parse(re.sub(r"\$(\w+)", value_of, expression)), pre_visit=visit)
-    return found
+    return found + [label for label in grouped if label not in labels | OF_TARGETS]
+
+
+def matches(matcher: promql_parser.Matcher, value: str) -> bool:
+    """Whether a value is one that a matcher names, be it to have it or to leave it out."""
+    if matcher.op in (promql_parser.MatchOp.Re, promql_parser.MatchOp.NotRe):
+        return bool(re.fullmatch(matcher.value, value))
+    return matcher.value == value
 
 
 @pytest.mark.parametrize("expression", [pytest.param(query, id=name) for name, query in queries()])
 def test_prometheus_is_asked_for_what_there_is(expression: str):
-    found = metrics_of(expression)
-    assert found
-    assert found <= METRICS.keys() | OF_PROMETHEUS
+    assert unknown(expression) == []
 
 
 def test_what_there_is_not_is_found():
-    expression = "sum(rate(a[1m])) / on (x) histogram_quantile(0.5, b_bucket{c='d'}) or max_over_time(e[1h:1m])"
-    assert metrics_of(expression) == {"a", "b", "e"}
+    asked = "sum by (x) (rate(a[1m])) / on (x) histogram_quantile(0.5, b_bucket{c='d'}) or max_over_time(up[1h:1m])"
+    assert unknown(asked) == ["a", "b_bucket", "x"]
+    assert unknown('sum without (route, reason) (bedeck_http_requests_total{route!="list"})') == ["reason"]
+    assert unknown('bedeck_http_requests_total{route="lists"}') == ["bedeck_http_requests_total route lists"]
+    assert unknown('bedeck_http_requests_total{code=~"6.."}') == ["bedeck_http_requests_total code 6.."]
+    assert unknown('bedeck_workers{route="list"}') == ["bedeck_workers route list"]
+    assert unknown("bedeck_http_request_duration_seconds") == ["bedeck_http_request_duration_seconds"]
     with pytest.raises(AssertionError):
-        metrics_of('a{job="$jbo"}')
+        unknown('up{job="$jbo"}')
     with pytest.raises(ValueError, match=r"."):
-        metrics_of("sum(a")
+        unknown("sum(up")
+
+
+def test_legends_have_labels_that_are_kept():
+    for target in (target for panel in PANELS for target in panel["targets"]):
+        for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
+            assert re.search(rf"by \((\w+, )*{label}\b", target["expr"]), target["expr"]
 
 
 def test_the_dashboard_can_be_imported():
@@ -361,7 +413,7 @@ def test_an_alert_says_where_and_what(rule: dict[str, Any]):
     assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
     assert re.fullmatch(r"\d+m", rule["for"])
     assert rule["labels"]["severity"] in {"page", "ticket"}
-    assert "$labels.instance" in rule["annotations"]["summary"]
+    assert "$labels.instance" in rule["annotations"]["summary"] or rule["expr"].startswith("absent(")
 
 
 def test_the_bound_of_the_alert_is_that_of_the_recipes():

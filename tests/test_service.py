@@ -188,6 +188,13 @@ def test_with_too_many_requests_some_are_refused_and_health_is_not(store: Path):
         assert found["status"]["503"] > 0
         assert set(found["status"]) <= {"200", "503", "504"}  # one that is begun may be kept from its end by others
         assert service.metric("bedeck_http_requests_shed_total") >= found["status"]["503"]
+        # Shares of those that are shed, as of deploy/alerts.yaml, rest on where these are counted.
+        lines = service.ask("GET", "/metrics").body.decode().splitlines()
+        told = {name: int(value) for name, _, value in (line.partition(" ") for line in lines) if value.isdigit()}
+        at_once = sum(told[f'bedeck_http_requests_shed_total{{reason="{reason}"}}'] for reason in ("waiting", "bound"))
+        assert told['bedeck_http_requests_total{route="other",code="503"}'] >= at_once > 0
+        late = told['bedeck_http_requests_shed_total{reason="late"}']
+        assert told.get('bedeck_http_requests_total{route="decorate",code="503"}', 0) == late
         assert service.ask("POST", "/v1/track/decorate", {"ids": ["t1"]}).status == 200
 
 
