@@ -69,6 +69,17 @@ def test_at_the_saturation_there_is_no_time_left():
         expect(measured, measured.saturation)
 
 
+@given(st.lists(st.floats(0.5, 2.0), min_size=5, max_size=5), st.floats(0.001, 0.999))
+@settings(max_examples=20)
+def test_below_the_saturation_there_is_time_left_whatever_was_measured(noise: list[float], load: float):
+    even = of()
+    ladder = [At(at.rate, at.service * factor, at.p50) for at, factor in zip(even.ladder, noise, strict=True)]
+    noisy = Measured(even.saturation, even.alone, even.besides, ladder)
+    rate = load * noisy.saturation
+    assert rate * noisy.service(rate) < 1
+    assert expect(noisy, rate).p99 > 0
+
+
 def test_medians_are_those_that_were_measured():
     measured = of()
     for at in measured.ladder:

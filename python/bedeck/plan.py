@@ -63,8 +63,11 @@ class Measured:
     def service(self, rate: float) -> float:
         """What a request takes of a worker that gets ``rate`` of them a second: between, or as at the ends."""
         rates = [*(at.rate for at in self.ladder), self.saturation]
-        took = [*(min(at.service, BUSIEST / at.rate) for at in self.ladder), 1 / self.saturation]
-        return float(np.interp(rate, rates, took))
+        took = [*(at.service for at in self.ladder), 1 / self.saturation]
+        between = float(np.interp(rate, rates, took))
+        # What was measured beside other work may be more than there was time for.
+        most = np.interp(rate, (0, self.saturation), (BUSIEST, 1)) / rate if rate < self.saturation else between
+        return min(between, float(most))
 
     def response(self, rate: float) -> Response:
         """What requests are expected to take. Raises ``ValueError`` where ``rate`` is not below the saturation."""
