@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import re
 import select
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ import bedeck
 from bedeck._serve.api import Api
 from bedeck._serve.connection import Connection
 from bedeck._serve.desk import Desk
+from bedeck._serve.gate import Gate
 from bedeck._serve.message import Answer, Request
 from bedeck._serve.metrics import Block
 from bedeck.app import Limits
@@ -422,3 +425,38 @@ def test_what_a_client_takes_to_send_is_not_of_the_bound(store: Path, body: byte
         client.sendall(BODY)
         assert taken(client, 1) == [(200, body)]
         assert service.metric("bedeck_http_request_duration_seconds_sum") < 0.3
+
+
+def test_a_pause_of_the_process_does_not_close_the_gate_for_ever(store: Path):
+    with served(store, Limits()) as service:
+        (worker,) = service.workers()
+        asked = POST * 8
+        with service.connect() as client:
+            client.sendall(asked)
+            assert len(taken(client, 8)) == 8
+            os.kill(worker, signal.SIGSTOP)
+            client.sendall(asked)
+            until = time.monotonic() + 5
+            while time.monotonic() < until:
+                select.select([client], [], [], 0.1)
+            os.kill(worker, signal.SIGCONT)
+            taken(client, 8)
+        waited(lambda: service.ask("POST", "/v1/track/decorate", BODY).status == 200)
+
+
+def test_what_the_gate_has_seen_in_a_rush_is_forgotten():
+    limits = Limits(bound=0.05)
+    gate = Gate(limits)
+    request = Request("POST", "/v1/track/decorate", "", {}, 0.0)
+    gate.waiting, now = 2, 0.0
+    for _ in range(200):  # two wait all the time, and there are 10 s between the answers to others
+        now += 10.0
+        gate.waiting += 1
+        gate.left(now)
+    gate.waiting = 0
+    request.deadline = now + limits.bound
+    assert not gate.late(request, now)
+    for _ in range(500):
+        gate.waiting += 1
+        gate.left(now)
+    assert gate.interval < 0.001

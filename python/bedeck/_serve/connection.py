@@ -34,6 +34,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answered_at",
+        "_aside",
         "_begun",
         "_body",
         "_closing",
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._work: tuple[Work | Problem, Request | None, bool] | None = None
         self._stream: Iterator[bytes] | None = None
         self._paused_at: float | None = None
+        self._aside = 0  # requests that wait for the client, and so not for the desk
         self._closing = False
         self._receiving: str | None = None
         self._answered_at = self._receive_by = 0.0
@@ -88,6 +90,7 @@ class Connection(asyncio.Protocol):
         """It is gone; what it asked for is not answered any more."""
         self.group.discard(self)
         self._closing = True
+        self._count_again()
         waiting = [*self._pending, *([self._work] if self._work else [])]
         for work, _, _ in waiting:
             if isinstance(work, Work):
@@ -128,10 +131,14 @@ class Connection(asyncio.Protocol):
         """The client does not take what it is sent."""
         self._paused_at = time.monotonic()
         self._transport.pause_reading()
+        held = [*self._pending, *([self._work] if self._work else [])]
+        self._aside = sum(isinstance(work, Work) and work.waits for work, _, _ in held)
+        self._desk.gate.waiting -= self._aside
 
     def resume_writing(self) -> None:
         """It does again."""
         self._paused_at = None
+        self._count_again()
         self._transport.resume_reading()
         if self._work:
             self._desk.join(self)
@@ -241,6 +248,10 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Part with the client now."""
         self._transport.abort()
+
+    def _count_again(self) -> None:
+        self._desk.gate.waiting += self._aside
+        self._aside = 0
 
     def _refuse(self, reason: str) -> None:
         """Say no in the fewest steps: what is refused takes from what is not."""

@@ -76,6 +76,11 @@ class Work:
             desk.gate.left(time.monotonic())
         return answer
 
+    @property
+    def waits(self) -> bool:
+        """Whether its answer is still to be made."""
+        return not self._done
+
     def dropped(self) -> None:
         """Nobody waits for the answer any more, or for the rest of it."""
         if self._done:

@@ -9,6 +9,7 @@ __all__ = ["Gate"]
 
 WEIGHT: Final = 1 / 64  # of the last answer in the mean
 SHARE: Final = 0.3  # of the bound that a request may spend waiting, by what is known when it comes
+LEAST: Final = 1e-4  # seconds between two answers, where nothing is known
 
 
 class Gate:
@@ -27,7 +28,7 @@ class Gate:
         self._bound = limits.bound * SHARE
         self._last = 0.0  # when the last answer was there, if others have waited since
         self.waiting = 0
-        self.interval = 1e-4
+        self.interval = LEAST
 
     def refuses(self) -> str | None:
         """Why one that comes now is not let in, as a label of metrics; ``None`` where it is."""
@@ -39,13 +40,14 @@ class Gate:
 
     def late(self, request: Request, now: float) -> bool:
         """Whether there is no time left for a request that has waited."""
-        return now + self.interval > request.deadline
+        return now + min(self.interval, self._bound) > request.deadline
 
     def left(self, now: float) -> None:
         """One of those that waited has its answer, or is gone."""
         self.waiting -= 1
-        if self._last:
-            self.interval += (now - self._last - self.interval) * WEIGHT
+        # A pause of the whole process is no measure, and what was measured in a rush is forgotten after it.
+        took = min(now - self._last, self._bound) if self._last else LEAST
+        self.interval += (took - self.interval) * WEIGHT
         self._last = now if self.waiting else 0.0
 
     def problem(self) -> Problem:
