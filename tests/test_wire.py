@@ -460,3 +460,23 @@ def test_what_the_gate_has_seen_in_a_rush_is_forgotten():
         gate.waiting += 1
         gate.left(now)
     assert gate.interval < 0.001
+
+
+def test_a_head_may_come_in_pieces(service: Served):
+    head = b"GET /v1/track/t1?fields=title HTTP/1.1\r\nHost: x\r\n" + b"x-y: %b\r\n" % (b"z" * 500) * 12 + b"\r\n"
+    with service.connect() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(head), 700):
+            client.sendall(head[start : start + 700])
+        assert [status for status, _ in taken(client, 1)] == [200]
+
+
+def test_nothing_is_answered_behind_the_last_answer(service: Served):
+    lines = POST.replace(b"HTTP/1.1", b"HTTP/1.0").replace(
+        b"Host", b"Connection: keep-alive\r\nAccept: application/x-ndjson\r\nHost"
+    )
+    told = service.raw(lines + GET)
+    assert told.count(b"HTTP/1.1 ") == 1
+    assert told.endswith(b"null\n")
+    waited(lambda: service.metric("bedeck_http_requests_in_flight") == 0)
+    assert not [line for line in service.said if line.get("level") == "error" or "Traceback" in line["message"]]

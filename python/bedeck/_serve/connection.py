@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_closing",
         "_desk",
+        "_grown",
         "_headers",
         "_limits",
         "_parser",
@@ -151,7 +152,7 @@ class Connection(asyncio.Protocol):
         """A request begins."""
         self._receiving, self._receive_by = "head", time.monotonic() + self._limits.header
         self._begun += 1
-        self._url, self._size = b"", 0
+        self._url, self._size, self._grown = b"", 0, 0
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._refusal = None
@@ -207,6 +208,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """It is all there."""
         self._receiving = None
+        if self._closing:
+            return  # the answer before it was the last
         request = self._request
         last = not self._parser.should_keep_alive() or self._parser.should_upgrade()
         if self._refusal:
@@ -263,8 +266,8 @@ class Connection(asyncio.Protocol):
 
     def _grow(self, size: int) -> None:
         """Bound what the parser keeps of a head that does not end."""
-        self._size += size
-        if self._size > 2 * self._limits.head:
+        self._grown += size
+        if self._grown > 2 * self._limits.head:
             raise Problem(431, f"the head of the request is over {self._limits.head} bytes")
 
     def _admit(self, request: Request, version: str, length: int) -> None:
@@ -377,6 +380,10 @@ class Connection(asyncio.Protocol):
             self._desk.answered(request, route, status, size)
         if last or (self._closing and not self._pending):
             self._closing = True
+            for after, _, _ in self._pending:
+                if isinstance(after, Work):
+                    after.dropped()
+            self._pending.clear()
             self._transport.write_eof()
 
 
