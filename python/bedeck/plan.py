@@ -131,7 +131,8 @@ class Plan:
 def expect(measured: Measured, rate: float) -> Expected:
     """What is expected of a worker at a rate. Raises ``ValueError`` where it is not below the saturation."""
     response = measured.response(rate)
-    p50, p99, p999 = (response.quantile(share) for share in (0.5, 0.99, 0.999))
+    least = measured.service(rate)  # whatever noise there was in the medians
+    p50, p99, p999 = (max(least, response.quantile(share)) for share in (0.5, 0.99, 0.999))
     return Expected(rate / measured.saturation, rate, response.utilisation, p50, p99, p999)
 
 
