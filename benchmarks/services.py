@@ -43,7 +43,7 @@ def constant(port: int, data: Data) -> None:
     class Fixed(Api):
         """The same answer to all."""
 
-        def begin(self, request: Asked) -> Answer:  # noqa: ARG002 - of any request
+        def begin(self, _request: Asked, /) -> Answer:
             """The answer."""
             return Answer(body)
 

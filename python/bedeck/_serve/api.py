@@ -101,7 +101,7 @@ class Api:
         """Whether it is answered whatever else is going on: those who look after the service ask for it."""
         return request.route == OTHER and request.path in self._fixed
 
-    def begin(self, request: Request) -> Answer | Job:
+    def begin(self, request: Request, /) -> Answer | Job:
         """The answer, or the work that gives it. Raises `Problem`."""
         if request.route == OTHER:
             return self._other(request)

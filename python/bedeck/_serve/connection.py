@@ -34,7 +34,6 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answered_at",
-        "_aside",
         "_begun",
         "_body",
         "_closing",
@@ -45,6 +44,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused_at",
         "_pending",
+        "_prompt",
         "_receive_by",
         "_receiving",
         "_refusal",
@@ -66,11 +66,11 @@ class Connection(asyncio.Protocol):
         self._work: tuple[Work | Problem, Request | None, bool] | None = None
         self._stream: Iterator[bytes] | None = None
         self._paused_at: float | None = None
-        self._aside = 0  # requests that wait for the client, and so not for the desk
         self._closing = False
+        self._prompt = True
         self._receiving: str | None = None
         self._answered_at = self._receive_by = 0.0
-        self._begun = 0
+        self._begun = self._size = self._grown = 0
         self._refusal: Problem | None = None
         self._request: Request
 
@@ -91,11 +91,8 @@ class Connection(asyncio.Protocol):
         """It is gone; what it asked for is not answered any more."""
         self.group.discard(self)
         self._closing = True
-        self._count_again()
-        waiting = [*self._pending, *([self._work] if self._work else [])]
-        for work, _, _ in waiting:
-            if isinstance(work, Work):
-                work.dropped()
+        if self._work and isinstance(self._work[0], Work):
+            self._work[0].dropped()
         self._pending.clear()
         self._work = self._stream = None
 
@@ -106,11 +103,11 @@ class Connection(asyncio.Protocol):
         if self._receiving is None and self._work is None and (reason := self._desk.gate.refuses()) and whole(data):
             self._refuse(reason)
             return
-        request = self._begun if self._receiving == "head" else None
+        begun, size, self._prompt = self._begun, self._size, True
         try:
             self._parser.feed_data(data)
-            if request == self._begun and self._receiving == "head":
-                self._grow(len(data))
+            if self._receiving and self._begun == begun:
+                self._grow(len(data), understood=self._size != size)
         except httptools.HttpParserUpgrade:
             pass  # what it would become is not spoken here: the request was answered as it is, and is the last
         except httptools.HttpParserCallbackError as error:
@@ -132,14 +129,10 @@ class Connection(asyncio.Protocol):
         """The client does not take what it is sent."""
         self._paused_at = time.monotonic()
         self._transport.pause_reading()
-        held = [*self._pending, *([self._work] if self._work else [])]
-        self._aside = sum(isinstance(work, Work) and work.waits for work, _, _ in held)
-        self._desk.gate.waiting -= self._aside
 
     def resume_writing(self) -> None:
         """It does again."""
         self._paused_at = None
-        self._count_again()
         self._transport.resume_reading()
         if self._work:
             self._desk.join(self)
@@ -184,7 +177,10 @@ class Connection(asyncio.Protocol):
         self._request = request = Request(parser.get_method().decode("latin-1"), path, query, headers, now)
         self._size = 0
         self._receiving, self._receive_by = "body", now + self._limits.received
-        length = int(headers[b"content-length"].split(b",")[0] or 0) if b"content-length" in headers else 0
+        try:
+            length = int(headers.get(b"content-length", b"0"))
+        except ValueError:
+            raise Problem(400, "content-length has more digits than any length") from None
         try:
             self._admit(request, parser.get_http_version(), length)
         except Problem as problem:
@@ -238,7 +234,8 @@ class Connection(asyncio.Protocol):
             if now > self._paused_at + limits.sent:
                 self._transport.abort()
         elif self._closing:
-            if not self._work and not self._pending and now > self._answered_at + LINGER:
+            patience = limits.sent if self._transport.get_write_buffer_size() else LINGER
+            if not self._work and not self._pending and now > self._answered_at + patience:
                 self._transport.abort()
         elif self._receiving:
             if now > self._receive_by:
@@ -252,10 +249,6 @@ class Connection(asyncio.Protocol):
         """Part with the client now."""
         self._transport.abort()
 
-    def _count_again(self) -> None:
-        self._desk.gate.waiting += self._aside
-        self._aside = 0
-
     def _refuse(self, reason: str) -> None:
         """Say no in the fewest steps: what is refused takes from what is not."""
         slot = self._desk.slot
@@ -264,11 +257,11 @@ class Connection(asyncio.Protocol):
         self._answered_at = time.monotonic()
         self._transport.write(REFUSED)
 
-    def _grow(self, size: int) -> None:
-        """Bound what the parser keeps of a head that does not end."""
-        self._grown += size
+    def _grow(self, size: int, *, understood: bool) -> None:
+        """Bound what the parser keeps: of a header that does not end, before a body or behind it."""
+        self._grown = 0 if understood else self._grown + size
         if self._grown > 2 * self._limits.head:
-            raise Problem(431, f"the head of the request is over {self._limits.head} bytes")
+            raise Problem(431, f"a header of the request is over {self._limits.head} bytes")
 
     def _admit(self, request: Request, version: str, length: int) -> None:
         desk, headers = self._desk, request.headers
@@ -289,7 +282,7 @@ class Connection(asyncio.Protocol):
         if last:
             self._closing = True
         if self._work is None and self._paused_at is None and not self._pending:
-            self._take((work, request, last))
+            self._take((work, request, last), prompt=self._prompt)
             return
         self._pending.append((work, request, last))
         if len(self._pending) >= MOST_PIPELINED:
@@ -297,16 +290,23 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Go on to what is pending, once nothing is being answered."""
-        while self._work is None and self._pending and self._paused_at is None:
+        if self._work is None and self._pending and self._paused_at is None:
             if len(self._pending) == MOST_PIPELINED:
                 self._transport.resume_reading()
-            self._take(self._pending.popleft())
+            self._take(self._pending.popleft(), prompt=False)
 
-    def _take(self, current: "tuple[Work | Problem, Request | None, bool]") -> None:
-        """Have one wait for its turn; who is refused, or looks after the service, does not wait for others."""
+    def _take(self, current: "tuple[Work | Problem, Request | None, bool]", *, prompt: bool) -> None:
+        """Have one wait for its turn.
+
+        Who is refused, or looks after the service, does not wait for others; but a client that sends many of these at
+        once, or others wait for it.
+        """
         self._work = current
         work, request, _ = current
-        if isinstance(work, Problem) or (request is not None and self._desk.api.is_vital(request)):
+        if isinstance(work, Work):
+            work.wait()
+        if prompt and (isinstance(work, Problem) or (request is not None and self._desk.api.is_vital(request))):
+            self._prompt = False
             self._step(current, time.monotonic())
         else:
             self._desk.join(self)
@@ -345,7 +345,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._transport.write(head(answer, None, connection, echo))
             self._stream = body
-            self._desk.join(self)
+            self._go_on()
             return
         begun, sent = head(answer, len(body), connection, echo), 0 if bodiless else len(body)
         self._transport.write(begun if bodiless else begun + body)
@@ -368,6 +368,11 @@ class Connection(asyncio.Protocol):
             if piece:
                 self._transport.write(piece if request.old else chunk(piece))
                 self._desk.slot.add("bytes_sent", len(piece))
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Send the next piece in its turn, if the client takes them; once it does again, otherwise."""
+        if self._paused_at is None:
             self._desk.join(self)
 
     def _sent(self, status: int, size: int, request: Request | None, *, last: bool) -> None:
@@ -380,9 +385,6 @@ class Connection(asyncio.Protocol):
             self._desk.answered(request, route, status, size)
         if last or (self._closing and not self._pending):
             self._closing = True
-            for after, _, _ in self._pending:
-                if isinstance(after, Work):
-                    after.dropped()
             self._pending.clear()
             self._transport.write_eof()
 

@@ -39,14 +39,18 @@ class Teller(Protocol):
 class Work:
     """One request that was let in, until its answer is there."""
 
-    __slots__ = ("_desk", "_done", "_job", "request")
+    __slots__ = ("_desk", "_job", "_waits", "request")
 
     def __init__(self, desk: "Desk", request: Request) -> None:
-        desk.gate.waiting += 1
         self._desk = desk
         self._job: Job | None = None
-        self._done = False
+        self._waits = False
         self.request = request
+
+    def wait(self) -> None:
+        """Count among those that wait: not before its client takes the answer, or others would wait for that client."""
+        self._waits = True
+        self._desk.gate.waiting += 1
 
     def step(self, now: float) -> Answer | None:
         """Do a part of it; the answer, once it is there."""
@@ -72,20 +76,14 @@ class Work:
         if answer is not None:
             if desk.limits.compress:
                 answer = encoded(answer, request.headers.get(b"accept-encoding", b""), desk.limits.compress)
-            self._done = True
+            self._waits = False
             desk.gate.left(time.monotonic())
         return answer
 
-    @property
-    def waits(self) -> bool:
-        """Whether its answer is still to be made."""
-        return not self._done
-
     def dropped(self) -> None:
         """Nobody waits for the answer any more, or for the rest of it."""
-        if self._done:
-            return
-        self._desk.gate.left(time.monotonic())
+        if self._waits:
+            self._desk.gate.left(time.monotonic())
         if self._job is not None:
             self._job.close()
 

@@ -43,6 +43,7 @@ async def answered(desk: Desk, request: Request, body: Callable[[int], Awaitable
     except Problem as problem:
         return problem.answer(), OTHER
     work = Work(desk, request)
+    work.wait()
     answer: Answer | None = None
     begun = False
     try:
