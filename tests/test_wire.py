@@ -176,7 +176,7 @@ def test_answers_in_pieces_come_whole(service: Served):
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),  # TLS
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         (b"GET /readyz HTTP/3.7\r\n\r\n", 400),
-        (b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+        (b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", 405),
         (HEAD + b"content-length: x\r\n\r\n", 400),
         (HEAD + b"content-length: -1\r\n\r\n", 400),
         (HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\n", 400),
@@ -230,10 +230,28 @@ def test_there_are_only_so_many_connections(store: Path):
         waited(lambda: service.ask("GET", "/readyz").status == 200)
 
 
-def test_what_it_would_rather_speak_does_not_matter(service: Served):
+def test_what_it_would_rather_speak_does_not_matter(service: Served, body: bytes):
+    wish = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nHost"
+    chunked = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    asked = POST + READY + HEAD + chunked
     with service.connect() as client:
-        client.sendall(READY.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: websocket\r\nHost"))
-        assert answers(received(client))[0][0] == 200
+        client.sendall(asked.replace(b"Host", wish) * 200 + POST)
+        found = taken(client, 601)
+        assert found[:3] == [(200, body), (200, b'{"ready":true,"version":1}'), (200, body)]
+        assert found == found[:3] * 200 + found[:1]
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(asked), 50):
+            client.sendall(asked.replace(b"Host", wish)[start : start + 50])
+        client.sendall(asked.replace(b"Host", wish)[start + 50 :])
+        assert taken(client, 3) == found[:3]
+        client.sendall(POST.replace(b"Host", wish.replace(b"Upgrade,", b"Upgrade, close,")) + POST)
+        assert answers(received(client)) == found[:1]
+
+
+def test_what_comes_behind_the_last_request_does_not_matter(service: Served, body: bytes):
+    last = POST.replace(b"Host", b"Connection: close\r\nHost")
+    for behind in (HEAD + b"expect: 100-continue\r\ncontent-length: 5\r\n\r\n", b"nonsense\r\n\r\n", POST * 5):
+        assert answers(service.raw(last + behind)) == [(200, body)]
 
 
 @pytest.mark.parametrize(

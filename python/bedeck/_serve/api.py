@@ -24,7 +24,9 @@ Job = Generator[None, None, Answer]  # an answer that takes long: gives way betw
 Fields = tuple[str, ...] | None
 
 SLICE: Final = 500  # ids that are answered for in one go: some hundred microseconds
-MOST_SOUGHT: Final = 1024  # selections kept compiled
+MOST_SOUGHT: Final = 256  # selections kept compiled
+MOST_KEPT: Final = 100  # fields of a selection that is
+MOST_FIELDS: Final = 1000
 NDJSON: Final = b"application/x-ndjson"
 MISSING: Final = get_args(Missing)
 
@@ -50,9 +52,14 @@ class Sought:
         """The selection of ``fields`` of the type ``name``. Raises `SelectionError`."""
         found = self._found.get((name, fields))
         if found is None:
-            if len(self._found) >= MOST_SOUGHT:
-                self._found.clear()
-            found = self._found[name, fields] = self.state.compile(name, fields)
+            named = len(fields or ())
+            if named > MOST_FIELDS:
+                raise SelectionError(f"{named} fields of {name!r} are asked for: at most {MOST_FIELDS} are taken at once")
+            found = self.state.compile(name, fields)
+            if named <= MOST_KEPT:
+                if len(self._found) >= MOST_SOUGHT:
+                    self._found.clear()
+                self._found[name, fields] = found
         return found
 
     def name(self, text: str) -> str:
@@ -113,6 +120,7 @@ class Api:
 
     def _newest(self) -> Sought:
         if self.catalogue is None:
+            self.slot.shed("starting")
             raise Problem(503, "there is no version to serve yet: ask again in a second", (b"retry-after", b"1"))
         state, sought = self.catalogue.state, self._sought
         if sought is None or sought.state is not state:
@@ -153,13 +161,12 @@ class Api:
         name, key_text = sought.name(request.type), request.path.rpartition("/")[2]
         fields = fields_of(parameters(request.query, "fields"))
         key = sought.key(name, key_text)
-        compiled = sought.compiled(name, fields)
-        if answer := self._unchanged(sought, request):
-            return answer
-        body, missed = compiled.answer_json([key], "drop", left(request.deadline))
+        body, missed = sought.compiled(name, fields).answer_json([key], "drop", left(request.deadline))
         self.slot.decorated(1, missed)
         if missed:
             raise Problem(404, f"type {name!r} has no record with the key {unquote(key_text)!r}", sought.header)
+        if answer := self._unchanged(sought, request):
+            return answer
         return Answer(body[1:-1], headers=(sought.header, *self._caching(sought, request)))
 
     def _mixed(self, sought: Sought, request: Request) -> Answer | Job:
@@ -194,26 +201,14 @@ class Api:
         compiled, total = sought.compiled(name, fields), len(ids)
         if total > self.limits.ids:
             raise self._too_many(total, "ids")
-        if total > SLICE or NDJSON in request.headers.get(b"accept", b""):
-            return self._long(sought, request, compiled, ids, missing, partial=partial)
+        ndjson = NDJSON in request.headers.get(b"accept", b"")
         try:
-            body, missed = compiled.answer_json(ids, missing, left(request.deadline))
+            if total <= SLICE and not ndjson:
+                body, missed = compiled.answer_json(ids, missing, left(request.deadline))
+                self.slot.decorated(total, missed)
+                return Answer(body, headers=sought.headers)
         except TypeError as error:
             raise Problem(422, str(error), sought.header, parameter="ids") from None
-        self.slot.decorated(total, missed)
-        return Answer(body, headers=sought.headers)
-
-    def _long(  # noqa: PLR0913 - as above
-        self,
-        sought: Sought,
-        request: Request,
-        compiled: Compiled,
-        ids: "Listed | list[Any]",
-        missing: Missing,
-        *,
-        partial: bool,
-    ) -> Answer | Job:
-        ndjson = NDJSON in request.headers.get(b"accept", b"")
 
         def part(start: int, end: int) -> tuple[list[bytes], int]:
             asked = ids[start:end] if isinstance(ids, list) else ids.part(start, end)
@@ -227,7 +222,7 @@ class Api:
             missed = len(asked) - len(found) + found.count(None)
             return [b"null" if fragment is None else fragment for fragment in found], missed
 
-        return self._parts(sought, len(ids), part, missing, ndjson=ndjson, partial=partial)
+        return self._parts(sought, total, part, missing, ndjson=ndjson, partial=partial)
 
     def _parts(  # noqa: PLR0913 - as above
         self,
@@ -312,7 +307,9 @@ class Api:
                 allowed = "POST"
             case ["", "v1", _, "decorate"]:
                 allowed = "POST, GET, HEAD"
-            case ["", "v1", type_] | ["", "v1", type_, _] if type_:
+            case ["", "v1", type_] if type_:
+                allowed = "GET, HEAD"
+            case ["", "v1", type_, key] if type_ and key:
                 allowed = "GET, HEAD"
             case _ if fixed:
                 allowed = "GET, HEAD"

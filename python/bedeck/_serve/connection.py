@@ -20,7 +20,7 @@ MOST_PIPELINED: Final = 16  # requests of one connection that wait, before no mo
 SWALLOWED: Final = 64 << 10  # bytes of the body of a refused request that are read, to keep the connection
 UNAVAILABLE: Final = 503
 LINGER: Final = 2.0  # seconds in which a client may read why it was cut off
-KEPT: Final = HEADERS | {b"content-length", b"expect"}
+KEPT: Final = HEADERS | {b"content-length", b"expect", b"transfer-encoding"}
 
 log = logging.getLogger("bedeck.serve")
 
@@ -105,11 +105,12 @@ class Connection(asyncio.Protocol):
             return
         begun, size, self._prompt = self._begun, self._size, True
         try:
-            self._parser.feed_data(data)
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stop:
+                self._read_on(memoryview(data)[stop.args[0] :])
             if self._receiving and self._begun == begun:
                 self._grow(len(data), understood=self._size != size)
-        except httptools.HttpParserUpgrade:
-            pass  # what it would become is not spoken here: the request was answered as it is, and is the last
         except httptools.HttpParserCallbackError as error:
             self._break(_cause(error))
         except httptools.HttpParserError as error:
@@ -170,8 +171,10 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Its head is there: whatever does not need the body is decided now."""
-        now = time.monotonic()
-        headers, parser = self._headers, self._parser
+        parser = self._parser
+        if self._closing or parser.should_upgrade():
+            return
+        now, headers = time.monotonic(), self._headers
         url = self._url if self._url.startswith(b"/") else _target(self._url)
         path, _, query = url.decode("latin-1").partition("?")
         self._request = request = Request(parser.get_method().decode("latin-1"), path, query, headers, now)
@@ -203,11 +206,10 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """It is all there."""
-        self._receiving = None
-        if self._closing:
-            return  # the answer before it was the last
-        request = self._request
-        last = not self._parser.should_keep_alive() or self._parser.should_upgrade()
+        receiving, self._receiving = self._receiving, None
+        if receiving == "head":
+            return  # the answer before it was the last, or it is to be read again
+        request, last = self._request, not self._parser.should_keep_alive()
         if self._refusal:
             self._enter(self._refusal, request, last=last)
             return
@@ -256,6 +258,23 @@ class Connection(asyncio.Protocol):
         slot.answered(OTHER, UNAVAILABLE, 0.0, len(REASON))
         self._answered_at = time.monotonic()
         self._transport.write(REFUSED)
+
+    def _read_on(self, rest: memoryview) -> None:
+        """Read what comes behind a head that wishes for another protocol, where the parser stops: without that wish."""
+        while not self._closing:
+            parser, self._parser = self._parser, httptools.HttpRequestParser(self)
+            if parser.get_method() == b"CONNECT":
+                raise Problem(405, "CONNECT is not for this service", (b"allow", b"GET, HEAD, POST"))
+            lines = [b"%b %b HTTP/%b" % (parser.get_method(), self._url, parser.get_http_version().encode())]
+            lines += [b"%b: %b" % header for header in self._headers.items()]
+            lines += [] if parser.should_keep_alive() else [b"connection: close"]
+            self._parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as stop:
+                rest = rest[stop.args[0] :]
+            else:
+                return
 
     def _grow(self, size: int, *, understood: bool) -> None:
         """Bound what the parser keeps: of a header that does not end, before a body or behind it."""

@@ -18,6 +18,11 @@ __all__ = ["Desk", "Teller", "Waiting", "Work", "access", "due"]
 
 LONGEST: Final = 9  # digits of milliseconds
 LONGEST_TURN: Final = 0.025  # seconds of work, before sockets are looked at again
+LATE: Final = Problem(
+    503,
+    "its time was over when its turn came: allow for more, or ask again in a second, or another instance",
+    (b"retry-after", b"1"),
+)
 log = logging.getLogger("bedeck.serve")
 access = logging.getLogger("bedeck.serve.access")
 
@@ -60,7 +65,7 @@ class Work:
                 answer = _continued(self._job)
             elif request.route != OTHER and desk.gate.late(request, now):
                 desk.slot.shed("late")
-                answer = desk.gate.problem().answer()
+                answer = LATE.answer()
             else:
                 begun = desk.api.begin(request)
                 if isinstance(begun, Answer):

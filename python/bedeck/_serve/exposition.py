@@ -34,7 +34,7 @@ METRICS: Final = {
     "bedeck_catalogue_newest_version": ("gauge", "The newest version that a worker serves."),
     "bedeck_catalogue_announced_version": ("gauge", "The newest version that was announced, as far as is known."),
     "bedeck_catalogue_age_seconds": ("gauge", "Since what is served was announced."),
-    "bedeck_catalogue_refreshes_total": ("counter", "Changes of version, of the workers that live."),
+    "bedeck_catalogue_refreshes_total": ("counter", "Changes of version, of each worker."),
     "bedeck_catalogue_refresh_failures": (
         "gauge",
         "Failures to follow since the last good look, the most of a worker.",
@@ -90,7 +90,7 @@ def _values(block: Block) -> Iterator[tuple[str, list[str]]]:
     yield one("bedeck_catalogue_newest_version", max(versions, default=0))
     yield one("bedeck_catalogue_announced_version", max(gauges("announced_version"), default=0))
     yield one("bedeck_catalogue_age_seconds", max((s.gauge("age_microseconds") for s in ready), default=0) / 1e6)
-    yield one("bedeck_catalogue_refreshes_total", sum(gauges("refreshes")))
+    yield one("bedeck_catalogue_refreshes_total", block.counter("refreshes"))
     yield one("bedeck_catalogue_refresh_failures", max(gauges("failures"), default=0))
     yield one("bedeck_catalogue_bytes", max(gauges("bytes"), default=0))
     yield one("bedeck_catalogue_resident_bytes", max(gauges("resident_bytes"), default=0))

@@ -40,6 +40,7 @@ REASONS: Final = {
     505: "HTTP Version Not Supported",
 }
 
+LONGEST: Final = 2000  # characters of what is told of a problem
 UNCHANGED: Final = 304  # an answer that has no body
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
@@ -106,5 +107,12 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 has for it
 
     def answer(self) -> Answer:
         """As problem+json (RFC 9457)."""
-        text = {"title": REASONS[self.status], "status": self.status, "detail": self.detail, **self.members}
+        told = {"detail": self.detail, **self.members}
+        short = {name: _short(value) if isinstance(value, str) else value for name, value in told.items()}
+        text = {"title": REASONS[self.status], "status": self.status, **short}
         return Answer(json.dumps(text).encode(), self.status, PROBLEM, self.headers)
+
+
+def _short(text: str) -> str:
+    """What was asked for comes back in what is told of it, however long that was."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

@@ -18,7 +18,9 @@ __all__ = ["COUNTERS", "GAUGES", "SHED", "Block", "Slot"]
 CODES: Final = tuple(REASONS)
 KINDS: Final = len(ROUTES) * len(CODES)  # of answers; memory is taken for those that there are
 SHED: Final = ("waiting", "bound", "late", "starting")
-COUNTERS: Final = ("ids", "missing", "bytes_sent", "connections", "collections", "collection_microseconds")
+COUNTERS: Final = (
+    "ids", "missing", "bytes_sent", "connections", "refreshes", "collections", "collection_microseconds"
+)  # fmt: skip
 GAUGES: Final = (
     "pid",  # 0 where no worker has the slot
     "ready",
@@ -27,7 +29,6 @@ GAUGES: Final = (
     "version",
     "announced_version",
     "age_microseconds",
-    "refreshes",
     "failures",
     "bytes",
     "resident_bytes",

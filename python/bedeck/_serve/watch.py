@@ -53,13 +53,15 @@ class Watch:
         self._loop.call_later(TICK, self._tick)
 
     async def _look(self, catalogue: Catalogue) -> None:
+        told = 0
         while True:
             status = await self._loop.run_in_executor(None, self._looked, catalogue)
             slot = self._slot
             slot.set("version", status.version)
             slot.set("announced_version", status.announced or 0)
             slot.set("age_microseconds", max(0, int((status.age or 0) * 1e6)))
-            slot.set("refreshes", status.refreshes)
+            slot.add("refreshes", status.refreshes - told)
+            told = status.refreshes
             slot.set("failures", status.failures)
             slot.set("bytes", status.bytes)
             slot.set("resident_bytes", status.resident or 0)
