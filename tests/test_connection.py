@@ -6,7 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
+import httptools
 import uvloop
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bedeck._serve.api import Api
 from bedeck._serve.connection import Connection
@@ -14,12 +17,31 @@ from bedeck._serve.desk import Desk
 from bedeck._serve.gate import Gate
 from bedeck._serve.message import Answer, Request
 from bedeck._serve.metrics import Block
+from bedeck._serve.wire import whole
 from bedeck.app import Limits
 
 GET = b"GET /v1/track/%d HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /v1/track/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 READY = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 LIMITS = Limits(bound=10)
+PIECES = (
+    b"Host: x\r\n",
+    b"Content-Length: 2\r\n",
+    b"content-length",
+    b"Transfer-Encoding: chunked\r\n",
+    b"A: b",
+    b"\r\n",
+    b"Connection: close\r\n",
+    b"Upgrade: h2c\r\nConnection: upgrade\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"\r",
+    b" ",
+    b"\t",
+    b":",
+    b"2",
+    b"\0",
+)
 
 
 @dataclass
@@ -184,12 +206,12 @@ def test_who_is_late_to_read_gets_the_last_answer_whole():
             return Answer(b"x" * 50_000)  # more than the kernel takes, less than makes a transport ask for a pause
 
     async def play(inside: Inside) -> None:
-        for late, whole in ((LIMITS.sent - 1, True), (LIMITS.sent + 1, False)):
+        for late, complete in ((LIMITS.sent - 1, True), (LIMITS.sent + 1, False)):
             connection, client = await inside.connect(LAST, taken=4096)
             await passed()
             connection.tend(time.monotonic() + late)
             read = await inside.desk.loop.run_in_executor(None, everything, client)
-            assert (len(read) > 50_000) is whole
+            assert (len(read) > 50_000) is complete
 
     played(play, Long)
 
@@ -218,3 +240,42 @@ def test_what_the_gate_has_seen_in_a_rush_is_forgotten():
         gate.waiting += 1
         gate.left(now)
     assert gate.interval < 0.001
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=12), st.binary(max_size=12))
+@example([b"Content-Length", b" ", b": 2\r\n", b"\r\n"], b"{}")
+@example([b"A: b\n", b"Content-Length: 2\r\n", b"\r\n"], b"")
+@example([b"A: b\r\n", b" Transfer-Encoding: chunked\r\n", b"\r\n"], b"")
+def test_what_is_refused_unread_is_one_request_to_a_parser_too(pieces: list[bytes], body: bytes):
+    class Seen:
+        ended = 0
+
+        def on_message_complete(self) -> None:
+            Seen.ended += 1
+
+    data = b"POST /v1/track/decorate HTTP/1.1\r\n" + b"".join(pieces) + body
+    if whole(data):
+        parser = httptools.HttpRequestParser(Seen())
+        parser.feed_data(data)
+        assert Seen.ended == 1
+        assert parser.should_keep_alive()
+        assert not parser.should_upgrade()
+
+
+def test_only_what_is_plain_is_refused_unread():
+    asked = b"POST /v1/track/decorate HTTP/1.1\r\n%b\r\n{}"
+    for head in (
+        b"Host: x\r\nContent-Length: 2\r\n",
+        b"content-length:2 \r\nUser-Agent: caf\xc3\xa9\r\nTraceparent: 00\r\n",
+    ):
+        assert whole(asked % head)
+    for head in (
+        b"Content-Length: 3\r\n",
+        b"Content-Length: 2\r\nContent-Length: 2\r\n",
+        b"Content-Length: 2\r\nConnection: close\r\n",
+        b"Content-Length: 2\r\nX-Request-Id: 7\r\n",
+        b"Content-Length : 2\r\n",
+        b"A: b\nContent-Length: 2\r\n",
+        b"A: b\0\r\nContent-Length: 2\r\n",
+    ):
+        assert not whole(asked % head)

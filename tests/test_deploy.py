@@ -13,6 +13,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
 from itertools import combinations, product
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,11 +45,22 @@ def options(*arguments: str) -> SimpleNamespace:
     return SimpleNamespace(**SERVE.make_context("serve", [*arguments]).params)
 
 
+def ended(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command, once it has ended, and what it says."""
+    return subprocess.run(  # noqa: S603 - the commands are of this file, and of the recipes that it is about
+        command,
+        cwd=ROOT,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
 def run(*command: str | Path) -> str:
     """What a command says, which has to be content."""
-    done = subprocess.run(  # noqa: S603 - our own
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    done = ended(*command)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -107,8 +119,7 @@ def test_the_health_of_a_container_is_asked_for_by_python(status: int):
     with HTTPServer(("127.0.0.1", 0), Service) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         given = [each.replace("8000", str(server.server_port)) for each in arguments]
-        proxied = {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
-        done = subprocess.run([sys.executable, *given], env=os.environ | proxied, check=False)  # noqa: S603 - the same
+        done = ended(sys.executable, *given, http_proxy="http://127.0.0.1:9", no_proxy="")
     assert python == "python"
     assert done.returncode == (status != 200)
 
@@ -147,8 +158,15 @@ def test_the_versions_that_are_built_in_are_those_of_the_lock(tmp_path: Path):
 
 # systemd
 
-UNIT = configparser.RawConfigParser(strict=False)
-UNIT.optionxform = str  # type: ignore[assignment, method-assign]
+
+class Unit(configparser.RawConfigParser):
+    """A unit file: the case of its names matters, and some come twice."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+UNIT = Unit(strict=False)
 UNIT.read(DEPLOY / "bedeck.service")
 SERVICE = UNIT["Service"]
 STARTED = shlex.split(SERVICE["ExecStart"].replace("\\\n", " "))
@@ -234,7 +252,7 @@ def test_everything_selects_the_pods():
 def test_the_pod_starts_a_service():
     given = options(*ENTRYPOINT[2:], *CONTAINER["args"])
     (port,) = CONTAINER["ports"]
-    assert given.host == "0.0.0.0"  # noqa: S104 - a container has a network of its own
+    assert ip_address(given.host).is_unspecified  # a container has a network of its own
     assert given.port == port["containerPort"] == int(POD["metadata"]["annotations"]["prometheus.io/port"])
     sleep = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert POD["spec"]["terminationGracePeriodSeconds"] > sleep + given.linger + given.drain + 2

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,7 @@ def test_head_is_get_without_the_body(service: Served):
     [
         ("/v1/track/decorate", b"", 400, "the body"),
         ("/v1/track/decorate", b"[1,2]", 400, "the body"),
+        ("/v1/track/decorate", b' [["t1"], ["title"]]', 400, "object"),
         ("/v1/track/decorate", b'{"ids": ["a"', 400, "EOF"),
         ("/v1/track/decorate", b'{"ids": ["\xff"]}', 400, "the body"),
         ("/v1/track/decorate", b'{"ids": "t1"}', 400, "a list of ids"),
@@ -163,6 +165,10 @@ def test_head_is_get_without_the_body(service: Served):
         ("/v1/track/decorate", b'{"fields": []}', 400, "ids"),
         ("/v1/track/decorate", b'{"ids": ["t1", 2]}', 422, "ids[1]"),
         ("/v1/album/decorate", b'{"ids": ["t1"]}', 422, "ids[0]"),
+        ("/v1/track/decorate", json.dumps({"ids": ["t1"] * 700 + [5]}).encode(), 422, "ids[700]"),
+        ("/v1/track/decorate", json.dumps({"ids": [], "fields": ["title"] * 1001}).encode(), 422, "1001 fields"),
+        ("/v1/track/decorate", json.dumps({"ids": [], "fields": ["x" * 90_000]}).encode(), 422, "it has id"),
+        ("/v1/a/b/" + "%22" * 5000, b"", 404, "there is nothing at"),
         ("/v1/track/decorate", b'{"ids": [], "fields": ["titel"]}', 422, "title"),
         ("/v1/track/decorate", b'{"ids": [], "missing": "x"}', 422, "drop"),
         ("/v1/show/decorate", b'{"ids": []}', 404, "track"),
@@ -178,6 +184,29 @@ def test_what_is_wrong_is_told(service: Served, path: str, body: bytes, status: 
     told = service.ask("POST", path, body)
     assert (told.status, told.headers["content-type"], told.json["status"]) == (status, PROBLEM, status)
     assert words in told.json["detail"]
+    assert len(told.body) < 5000
+
+
+def test_lines_that_are_cut_off_are_not_taken_for_all_of_them(service: Served):
+    """What cannot be told by a status any more ends the connection before the body ends."""
+    for ids in (["t1"] * 1400 + [5], ["t1"] * 600 + [5] + ["t1"] * 700):
+        try:
+            told = service.ask("POST", "/v1/track/decorate", {"ids": ids}, accept="application/x-ndjson")
+        except (HTTPException, ConnectionError):
+            continue
+        assert (told.status, told.json["parameter"]) == (422, "ids")
+
+
+def test_headers_may_hold_anything(service: Served):
+    for value in ("caf\xe9", "\xff\xfe, application/json"):
+        given = {"accept": value, "traceparent": value, "if-none-match": value}
+        assert service.ask("GET", "/v1/track/t1", **given).status == 200
+
+
+def test_what_there_is_not_is_not_unchanged(service: Served):
+    assert service.ask("GET", "/v1/track/gone", if_none_match="*").status == 404
+    assert service.ask("GET", "/v1/track/t1", if_none_match="*").status == 304
+    assert service.ask("GET", "/v1/track/").status == 404
 
 
 def test_methods_are_those_of_the_place(service: Served):
@@ -205,6 +234,7 @@ def test_ids_of_requests_come_back(service: Served):
 def test_a_deadline_that_has_passed_is_told(service: Served):
     told = service.ask("POST", "/v1/track/decorate", {"ids": ["t1"]}, bedeck_timeout_ms="0")
     assert (told.status, told.headers["retry-after"]) == (503, "1")
+    assert "its time was over" in told.json["detail"]
     assert service.ask("POST", "/v1/track/decorate", {"ids": ["t1"]}, bedeck_timeout_ms="5000").status == 200
     assert service.ask("POST", "/v1/track/decorate", {"ids": ["t1"]}, bedeck_timeout_ms="soon").status == 400
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,47 @@ def test_a_killed_worker_comes_back_and_only_its_own_requests_fail(store: Path):
         assert found["mixed"] == 0
         waited(lambda: service.metric("bedeck_workers_ready") == 2)
         assert service.until("a worker ended")["pid"] == before[0]
+
+
+def test_who_takes_the_place_of_a_worker_counts_on(store: Path):
+    with served(store, LIMITS) as service:
+        publish(store, 2)
+        waited(lambda: service.metric("bedeck_catalogue_refreshes_total") == 1)
+        (before,) = service.workers()
+        os.kill(before, signal.SIGKILL)
+        waited(lambda: service.workers() not in ([], [before]) and service.metric("bedeck_workers_ready") == 1)
+        assert service.metric("bedeck_catalogue_refreshes_total") == 1
+        publish(store, 3)
+        waited(lambda: service.metric("bedeck_catalogue_refreshes_total") == 2)
+
+
+@pytest.mark.parametrize("server", ["bedeck", "uvicorn"])
+def test_where_no_worker_starts_nobody_waits(store: Path, server: str):
+    with served(store, LIMITS, workers=2, server=server) as service:
+        waited(lambda: service.metric("bedeck_workers_ready") == 2)
+        away = store.rename(store.with_name("away"))
+        os.kill(service.workers()[0], signal.SIGKILL)
+        service.until("a worker ended", 3)
+        assert {service.ask("GET", "/v1/track/t1").status for _ in range(30)} == {200}
+        away.rename(store)
+        waited(lambda: service.metric("bedeck_workers_ready") == 2)
+        pids = waited(lambda: len(of := service.workers()) == 2 and of)
+        os.kill(pids[0], signal.SIGKILL)  # both places are there again
+        assert {service.ask("GET", "/v1/track/t1").status for _ in range(30)} == {200}
+        assert service.end() == 0
+
+
+def test_who_does_not_read_has_a_worker_keep_only_so_much(store: Path):
+    asked = json.dumps({"ids": ["t1"] * 5000}).encode()
+    request = b"POST /v1/track/decorate HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(asked), asked)
+    with served(store, Limits(bound=60, unread=1 << 20)) as service, ExitStack() as stack:
+        for _ in range(40):
+            client = stack.enter_context(service.connect())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(request * 24)
+        waited(lambda: service.metric("bedeck_http_sent_bytes_total") > 40 * 400_000)
+        waited(lambda: service.metric("bedeck_http_connections") < 10)
+        assert service.ask("POST", "/v1/track/decorate", asked).status == 200
 
 
 def test_replacing_all_workers_fails_no_request(store: Path):
@@ -230,6 +271,13 @@ def test_it_ends_while_it_waits(tmp_path: Path):
     with served(tmp_path / "store", LIMITS, ready=False, wait=600) as service:
         waited(lambda: service.ask("GET", "/livez").status == 200)
         assert service.end() == 0
+
+
+def test_whatever_is_logged_is_json():
+    said = "to_stderr(access=False); [logging.getLogger(name).error('so') for name in ('asyncio', 'bedeck.serve')]"
+    code = f"import logging; from bedeck._serve.logs import to_stderr; {said}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["so", "so"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

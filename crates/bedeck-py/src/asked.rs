@@ -61,7 +61,7 @@ impl Listed {
         self.to - self.from
     }
 
-    /// As keys of a kind, appended to `out`. Gives the place of the first that cannot be one at all.
+    /// As keys of a kind, appended to `out`. Gives the place of the first that cannot be one at all, in the whole list.
     pub fn push(
         &self,
         py: Python<'_>,
@@ -69,7 +69,7 @@ impl Listed {
         mut push: impl FnMut(&mut Ids, Given<'_>) -> bool,
     ) -> Result<(), usize> {
         let ids = &self.list.ids[self.from..self.to];
-        ids.iter().position(|id| !push(out, self.list.given(py, *id))).map_or(Ok(()), Err)
+        ids.iter().position(|id| !push(out, self.list.given(py, *id))).map_or(Ok(()), |place| Err(self.from + place))
     }
 }
 
@@ -230,6 +230,9 @@ struct OfSeveral<'a> {
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> PyResult<T> {
     let wrong = |error: &dyn fmt::Display| PyValueError::new_err(error.to_string());
     let text = std::str::from_utf8(body).map_err(|error| wrong(&error))?;
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(wrong(&"a JSON object is expected, not an array"));
+    }
     serde_json::from_str(text).map_err(|error| wrong(&error))
 }
 

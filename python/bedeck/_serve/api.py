@@ -54,7 +54,7 @@ class Sought:
         if found is None:
             named = len(fields or ())
             if named > MOST_FIELDS:
-                raise SelectionError(f"{named} fields of {name!r} are asked for: at most {MOST_FIELDS} are taken at once")
+                raise SelectionError(f"{named} fields of {name!r} at once: at most {MOST_FIELDS} are taken")
             found = self.state.compile(name, fields)
             if named <= MOST_KEPT:
                 if len(self._found) >= MOST_SOUGHT:

@@ -247,6 +247,10 @@ class Connection(asyncio.Protocol):
             if now > self._answered_at + patience:
                 self._transport.close()
 
+    def unread(self) -> tuple[float, int]:
+        """Since when the client has not taken all of its answers, and how many bytes of them."""
+        return self._paused_at or self._answered_at, self._transport.get_write_buffer_size()
+
     def abort(self) -> None:
         """Part with the client now."""
         self._transport.abort()

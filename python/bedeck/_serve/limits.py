@@ -14,7 +14,8 @@ class Limits:
     wait. ``ids`` and ``body`` are what a request may hold; a GET's are bounded by ``head`` as well.
 
     Of connections: ``header`` and ``received`` are what a client may take for the head and the body of a request,
-    ``sent`` for taking an answer, ``idle`` for asking again. A worker has ``connections`` at the most. ``linger``
+    ``sent`` for taking an answer, ``idle`` for asking again. A worker has ``connections`` at the most, and once
+    ``unread`` bytes wait for clients to take them, whoever has had the longest time to do so is parted with. ``linger``
     is how long a service that is to end goes on after it says that it is not ready, and ``drain`` how long what was
     begun may take then. ``max_age`` is what caches may keep the answer to a GET for without asking. Bodies of at
     least ``compress`` bytes are compressed for clients that take them so, none with 0: that takes ten times as long
@@ -31,6 +32,7 @@ class Limits:
     sent: float = 30.0
     idle: float = 75.0
     connections: int = 10_000
+    unread: int = 256 << 20
     drain: float = 10.0
     linger: float = 0.0
     max_age: int = 0

@@ -79,6 +79,7 @@ def to_stderr(*, access: bool) -> None:
     """Have what this package logs written there; with ``access`` a line for each answer, too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines())
+    logging.getLogger().handlers = [handler]  # what asyncio and others say is a line of JSON, too
     logger = logging.getLogger("bedeck")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)

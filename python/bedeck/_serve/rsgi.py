@@ -2,14 +2,18 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Final, cast
 from urllib.parse import quote
 
+from bedeck._serve.api import problem_of
 from bedeck._serve.desk import Desk
-from bedeck._serve.message import HEADERS, UNCHANGED, Answer, Request
+from bedeck._serve.message import HEADERS, UNCHANGED, Answer, Problem, Request
 from bedeck._serve.turn import answered, body_within
+from bedeck.errors import Error
 
 __all__ = ["Exchange"]
+
+NAMES: Final = [name.decode() for name in HEADERS]
 
 
 class Exchange:
@@ -22,10 +26,11 @@ class Exchange:
         """Answer one request."""
         request = request_of(scope)
         answer, route = await answered(self._desk, request, lambda most: body_within(protocol, most))
-        size = await self._send(answer, request, protocol)
+        answer = await complete(answer, request)
+        size = self._send(answer, request, protocol)
         self._desk.answered(request, route, answer.status, size)
 
-    async def _send(self, answer: Answer, request: Request, protocol: Any) -> int:  # noqa: ANN401
+    def _send(self, answer: Answer, request: Request, protocol: Any) -> int:  # noqa: ANN401
         headers = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers]
         if answer.status == UNCHANGED:
             protocol.response_empty(UNCHANGED, headers)
@@ -33,28 +38,35 @@ class Exchange:
         headers.append(("content-type", answer.media.decode()))
         if echo := request.headers.get(b"x-request-id"):
             headers.append(("x-request-id", echo.decode("latin-1")))
-        if isinstance(answer.body, bytes):
-            if request.method == "HEAD":
-                protocol.response_empty(answer.status, [*headers, ("content-length", str(len(answer.body)))])
-                return 0
-            protocol.response_bytes(answer.status, headers, answer.body)
-            return len(answer.body)
         if request.method == "HEAD":
-            protocol.response_empty(answer.status, headers)
+            length = [("content-length", str(len(answer.body)))] if isinstance(answer.body, bytes) else []
+            protocol.response_empty(answer.status, headers + length)
             return 0
-        stream, size = protocol.response_stream(answer.status, headers), 0
+        body = cast("bytes", answer.body)
+        protocol.response_bytes(answer.status, headers, body)
+        return len(body)
+
+
+async def complete(answer: Answer, request: Request) -> Answer:
+    """The answer with all of its body: in RSGI nothing tells a client that a body has ended too soon."""
+    if isinstance(answer.body, bytes) or request.method == "HEAD":
+        return answer
+    pieces = []
+    try:
         for piece in answer.body:
-            await stream.send_bytes(piece)
-            size += len(piece)
+            pieces.append(piece)
             await asyncio.sleep(0)
-        return size
+    except Error as error:
+        return problem_of(error).answer()
+    except Problem as problem:
+        return problem.answer()
+    return Answer(b"".join(pieces), answer.status, answer.media, answer.headers)
 
 
 def request_of(scope: Any) -> Request:  # noqa: ANN401 - RSGI has no types to import
     """What a scope asks for. Its path comes decoded: a slash in a key, or what is no UTF-8, cannot be told from it."""
-    names = [name.decode() for name in HEADERS]
-    found = {name.encode(): scope.headers.get(name) for name in names if name in scope.headers}
-    headers = {name: value.encode("latin-1") for name, value in found.items()}
+    found = {name: scope.headers.get_all(name) for name in NAMES if name in scope.headers}
+    headers = {name.encode(): ", ".join(values).encode("latin-1") for name, values in found.items() if values}
     return Request(
         scope.method, quote(scope.path, safe="/:@!$&'()*+,;=~"), scope.query_string, headers, time.monotonic()
     )

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from bedeck import errors
 from bedeck._serve.metrics import Slot
-from bedeck._serve.worker import DRAIN, READY, Plan, Worker
+from bedeck._serve.worker import BACKLOG, DRAIN, READY, Plan, Worker
 
 __all__ = ["Supervisor"]
 
@@ -44,7 +44,8 @@ class Child:
 class Place:
     """A listening socket, and the worker that accepts from it.
 
-    The socket is the supervisor's, so that connections that are not accepted yet outlive a worker.
+    The socket is the supervisor's, so that connections that are not accepted yet outlive a worker; not one that does
+    not start again, while there are others.
     """
 
     listener: socket.socket
@@ -229,6 +230,11 @@ class Supervisor:
         pause = 0.0 if place.failures <= 1 else min(LONGEST_PAUSE, 0.1 * 2.0**place.failures)
         place.due = time.monotonic() + pause
         told = {"pid": child.pid, "code": code, "again_in": pause}
+        if place.failures > 1 and any(other.child and other.child.ready for other in self._places):
+            # Whoever connects is answered by others; the next worker here listens once it is ready.
+            address = place.listener.getsockname()
+            place.listener.close()
+            place.listener = bound(place.listener.family, address)
         log.error("a worker ended: %s", error or f"exit code {code}", extra=told)
 
     def _hear_last(self, child: Child) -> None:
@@ -270,17 +276,21 @@ def listeners(host: str, port: int, number: int) -> list[socket.socket]:
     with socket.socket(family, kind, protocol) as alone:  # the others would share it with whoever has it
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         alone.bind(address)
-        bound = (address[0], alone.getsockname()[1], *address[2:])
-    found = []
-    for _ in range(number):
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(bound)
-        listener.listen(1024)
-        listener.setblocking(False)  # noqa: FBT003 - as Python has it
-        found.append(listener)
+        address = (address[0], alone.getsockname()[1], *address[2:])
+    found = [bound(family, address) for _ in range(number)]
+    for listener in found:
+        listener.listen(BACKLOG)
     return found
+
+
+def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+    """A socket that shares an address, and does not listen yet."""
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(address)
+    listener.setblocking(False)  # noqa: FBT003 - as Python has it
+    return listener
 
 
 def drain(child: Child) -> None:

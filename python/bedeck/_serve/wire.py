@@ -1,5 +1,6 @@
 """Answers as bytes of HTTP/1.1 (RFC 9112)."""
 
+import re
 import time
 from email.utils import formatdate
 from functools import lru_cache
@@ -9,10 +10,15 @@ from bedeck._serve.message import REASONS, UNCHANGED, Answer
 
 __all__ = ["CONTINUE", "END", "REASON", "REFUSED", "chunk", "head", "whole"]
 
-UNPLAIN: Final = tuple(
-    b"\r\n" + name for name in (b"transfer-encoding", b"expect", b"connection", b"upgrade", b"x-request-id")
+# Headers that change nothing in how a request is read, or what is said of it; then its length; then such headers again.
+_PLAIN: Final = (
+    rb"(?:(?!(?i:transfer-encoding|expect|connection|upgrade|x-request-id|content-length):)"
+    rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)*+"
 )
-LONGEST: Final = 9  # digits of a length
+_WHOLE: Final = re.compile(
+    rb"(?:POST|GET) /v1/[!-~]*+ HTTP/1\.1\r\n%b(?:(?i:content-length):[ \t]*+([0-9]{1,9})[ \t]*+\r\n%b)?\r\n"
+    % (_PLAIN, _PLAIN)
+)
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 END: Final = b"0\r\n\r\n"  # of a body in chunks
 
@@ -27,17 +33,8 @@ REFUSED: Final = (
 
 def whole(data: bytes) -> bool:
     """Whether ``data`` is one plain request of our own paths, all of it and no more: to say no without parsing it."""
-    if not data.startswith((b"POST /v1/", b"GET /v1/")):
-        return False
-    end = data.find(b"\r\n\r\n")
-    lines = data[:end].lower()
-    if end < 0 or any(word in lines for word in UNPLAIN) or not lines.partition(b"\r\n")[0].endswith(b" http/1.1"):
-        return False
-    _, found, rest = lines.partition(b"\r\ncontent-length:")
-    length = rest.partition(b"\r\n")[0].strip() if found else b"0"
-    if b"\r\ncontent-length:" in rest or not length.isdigit() or len(length) > LONGEST:
-        return False
-    return end + 4 + int(length) == len(data)
+    head = _WHOLE.match(data)
+    return head is not None and head.end() + int(head[1] or 0) == len(data)
 
 
 _begun: dict[tuple[int, bytes], bytes] = {}

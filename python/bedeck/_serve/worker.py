@@ -29,11 +29,12 @@ from bedeck.store import Store
 if TYPE_CHECKING:
     from bedeck._serve.tracing import Telemetry
 
-__all__ = ["DRAIN", "READY", "Door", "Plan", "Worker"]
+__all__ = ["BACKLOG", "DRAIN", "READY", "Door", "Plan", "Worker"]
 
 READY: Final = b"ready\n"
 DRAIN: Final = b"drain\n"
 TEND: Final = 0.25
+BACKLOG: Final = 1024  # connections that wait to be accepted
 SWITCH: Final = 2e-4  # seconds that a thread, which follows the store, may keep the event loop from going on
 
 log = logging.getLogger("bedeck.serve")
@@ -74,7 +75,9 @@ class OwnDoor:
     async def open(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self._desk, self.connections), sock=listener)
+        self._server = await loop.create_server(
+            lambda: Connection(self._desk, self.connections), sock=listener, backlog=BACKLOG
+        )
         self._tending = loop.create_task(self._tend())
 
     async def close(self, seconds: float) -> None:
@@ -93,6 +96,17 @@ class OwnDoor:
             now = time.monotonic()
             for connection in list(self.connections):
                 connection.tend(now)
+            self._bound()
+
+    def _bound(self) -> None:
+        """Part with clients that do not read, while they have the worker keep too much for them."""
+        unread = {connection: connection.unread() for connection in self.connections}
+        over = sum(size for _, size in unread.values()) - self._desk.limits.unread
+        for connection, (_, size) in sorted(unread.items(), key=lambda item: item[1]) if over > 0 else ():
+            connection.abort()
+            over -= size
+            if over <= 0:
+                return
 
 
 class Worker:
