@@ -176,6 +176,7 @@ def test_head_is_get_without_the_body(service: Served):
         ("/v1/track/decorate", b" " * 100_001, 413, "100000"),
         ("/v1/decorate", b'{"uris": ["a"], "fields": {"show": null}}', 422, "show"),
         ("/v1/decorate", b'{"uris": ["a"], "fields": {"raw": null}}', 422, "raw"),
+        ("/v1/decorate", b'{"uris": [], "fields": {"show": null}}', 422, "show"),
         ("/v1/decorate", b'{"uris": [1], "fields": {}}', 400, "the body"),
         ("/v1/nothing/at/all", b"{}", 404, "/docs"),
     ],

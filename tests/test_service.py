@@ -101,6 +101,9 @@ def test_who_does_not_read_has_a_worker_keep_only_so_much(store: Path):
     asked = json.dumps({"ids": ["t1"] * 5000}).encode()
     request = b"POST /v1/track/decorate HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(asked), asked)
     with served(store, Limits(bound=60, unread=1 << 20)) as service, ExitStack() as stack:
+        idle = stack.enter_context(service.connect())
+        idle.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+        assert idle.recv(1000).startswith(b"HTTP/1.1 200")
         for _ in range(40):
             client = stack.enter_context(service.connect())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -108,6 +111,8 @@ def test_who_does_not_read_has_a_worker_keep_only_so_much(store: Path):
         waited(lambda: service.metric("bedeck_http_sent_bytes_total") > 40 * 400_000)
         waited(lambda: service.metric("bedeck_http_connections") < 10)
         assert service.ask("POST", "/v1/track/decorate", asked).status == 200
+        idle.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+        assert idle.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_replacing_all_workers_fails_no_request(store: Path):

@@ -236,7 +236,7 @@ class Api:
     ) -> Answer | Job:
         # An error names the place of what is missing in the whole list: that one is answered in one go.
         step = total or 1 if missing == "error" else SLICE
-        slices = [(start, min(start + step, total)) for start in range(0, total, step)]
+        slices = [(start, min(start + step, total)) for start in range(0, total or 1, step)]
         if ndjson:
             lines = self._lines(slices, part, partial=partial)
             first = next(lines, b"")  # what is wrong with all of it is told by a status

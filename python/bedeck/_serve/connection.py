@@ -247,9 +247,9 @@ class Connection(asyncio.Protocol):
             if now > self._answered_at + patience:
                 self._transport.close()
 
-    def unread(self) -> tuple[float, int]:
-        """Since when the client has not taken all of its answers, and how many bytes of them."""
-        return self._paused_at or self._answered_at, self._transport.get_write_buffer_size()
+    def unread(self) -> tuple[int, float]:
+        """How many bytes of its answers the client has not taken yet, and since when."""
+        return self._transport.get_write_buffer_size(), self._paused_at or self._answered_at
 
     def abort(self) -> None:
         """Part with the client now."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import uvloop
@@ -100,13 +101,14 @@ class OwnDoor:
 
     def _bound(self) -> None:
         """Part with clients that do not read, while they have the worker keep too much for them."""
-        unread = {connection: connection.unread() for connection in self.connections}
-        over = sum(size for _, size in unread.values()) - self._desk.limits.unread
-        for connection, (_, size) in sorted(unread.items(), key=lambda item: item[1]) if over > 0 else ():
-            connection.abort()
-            over -= size
+        unread = [(*connection.unread(), connection) for connection in self.connections]
+        over = sum(size for size, _, _ in unread) - self._desk.limits.unread
+        for size, _, connection in sorted(unread, key=itemgetter(1)):
             if over <= 0:
                 return
+            if size:
+                connection.abort()
+                over -= size
 
 
 class Worker:
