@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from bedeck import uris as full
 from bedeck._core import Compiled, Listed, blake3, read_ids, read_uris
 from bedeck._serve.exposition import exposition
-from bedeck._serve.limits import Limits
+from bedeck._serve.limits import MOST_FIELDS, Limits
 from bedeck._serve.message import Answer, Problem, Request
 from bedeck._serve.metrics import Block, Slot
 from bedeck._serve.openapi import described, page
@@ -26,7 +26,6 @@ Fields = tuple[str, ...] | None
 SLICE: Final = 500  # ids that are answered for in one go: some hundred microseconds
 MOST_SOUGHT: Final = 256  # selections kept compiled
 MOST_KEPT: Final = 100  # fields of a selection that is
-MOST_FIELDS: Final = 1000
 NDJSON: Final = b"application/x-ndjson"
 MISSING: Final = get_args(Missing)
 

@@ -1,8 +1,11 @@
 """What a service takes, and how long it takes for it."""
 
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["Limits"]
+__all__ = ["MOST_FIELDS", "Limits"]
+
+MOST_FIELDS: Final = 1000  # of one type, in one request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from bedeck._core import VERSION
-from bedeck._serve.limits import Limits
+from bedeck._serve.limits import MOST_FIELDS, Limits
 from bedeck._serve.message import REASONS
 
 if TYPE_CHECKING:
@@ -207,6 +207,7 @@ def _fields(fields: Sequence[Mapping[str, Any]]) -> Schema:
     return {
         "type": "array",
         "items": {"type": "string"},
+        "maxItems": MOST_FIELDS,
         "examples": [names[:2]],
         "description": f"{', '.join([*names, *through])}; all of the type itself by default.",
     }
