@@ -125,6 +125,40 @@ def test_a_request_has_one_view(music: Service, store: Path):
         assert client.get("/both").json()["tracks"] == [{"title": "Title 1 of 2"}]
 
 
+def test_a_handler_that_takes_a_view_is_answered_from_it(music: Service, store: Path):
+    @music.decorated("track", ["title"])
+    def seen(view: Annotated[bedeck.View, Depends(music.view)]) -> list[str]:
+        if view.version == 1:
+            publish(store, 2)
+            assert music.catalogue.refresh()
+        return ["t1"]
+
+    with TestClient(app_of(music, seen=seen)) as client:
+        for version in ("1", "2"):
+            answer = client.get("/seen")
+            assert answer.json() == [{"title": f"Title 1 of {version}"}]
+            assert answer.headers["bedeck-version"] == version
+
+
+def test_a_handler_may_be_an_object(music: Service):
+    class Playlist:
+        async def __call__(self, name: str) -> list[str]:
+            return [name]
+
+    handler = music.decorated("track", TITLES)(Playlist())
+    with TestClient(app_of(music, of=handler)) as client:
+        assert client.get("/of?name=t1").json() == [T1]
+
+
+def test_a_service_starts_once(music: Service):
+    with TestClient(app_of(music)) as client:
+        with pytest.raises(RuntimeError, match="a Service of its own"), TestClient(app_of(music)):
+            pytest.fail("it started")
+        assert client.get("/ready").status_code == 200
+    with TestClient(app_of(music)) as client:
+        assert client.get("/ready").status_code == 200
+
+
 def test_it_is_ready_while_it_serves(music: Service):
     app = app_of(music)
     early = TestClient(app)

@@ -1,5 +1,6 @@
 """What is answered over HTTP: the same behind our own server and those of others, and as a part of an application."""
 
+import gc
 import gzip
 import json
 import socket
@@ -14,10 +15,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from litestar import Litestar, asgi
+from litestar.testing import TestClient as LitestarClient
+from litestar.types import Receive as LitestarReceive
+from litestar.types import Scope as LitestarScope
+from litestar.types import Send as LitestarSend
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 import bedeck
 from bedeck._core import read_ids, read_uris
@@ -293,21 +300,61 @@ def test_lines_are_compressed_while_they_are_made(store: Path, catalogue: bedeck
             assert len(told.body) < len(lines) or accepted == "identity"
 
 
-def mounted(app: App) -> Starlette:
+def mounted(app: App, *places: str) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         async with app:
             yield
 
-    return Starlette(routes=[Mount("/metadata", app)], lifespan=lifespan)
+    return Starlette(routes=[Mount(place, app) for place in places], lifespan=lifespan)
 
 
 def test_it_can_be_a_part_of_an_application(store: Path, catalogue: bedeck.Catalogue):
-    with TestClient(mounted(App(store))) as client:
+    with TestClient(mounted(App(store), "/metadata")) as client:
         assert client.get("/metadata/v1/track/t1").json() == catalogue["track"].decorate(["t1"])[0]
         told = client.post("/metadata/v1/track/decorate", json={"ids": ["t1"], "fields": ["title"]})
         assert told.content == catalogue["track"].decorate_json(["t1"], ["title"])
         assert client.get("/metadata/metrics").status_code == 200
+
+
+def test_where_it_is_mounted_may_be_written_in_any_way(store: Path):
+    app = mounted(App(store), "/meta data", "/métadonnées/{name}")
+    with TestClient(app) as client:
+        for place in ("/meta%20data", "/m%65ta%20data", "/m%C3%A9tadonn%C3%A9es/a%40b", "/métadonnées/ü"):
+            assert client.get(f"{place}/v1/track/t1").status_code == 200
+            assert client.get(f"{place}/v1/track/t%2F1").status_code == 404
+
+
+def test_it_can_be_mounted_in_litestar(store: Path):
+    app = App(store)
+
+    @asgi("/metadata", is_mount=True, copy_scope=True)
+    async def metadata(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    metadata.fn.__annotations__.update(scope=LitestarScope, receive=LitestarReceive, send=LitestarSend)
+    with LitestarClient(Litestar([metadata], lifespan=[lambda _: app])) as client:
+        assert client.get("/metadata/v1/track/t1").json()["title"] == 'Title 1 é"'
+        assert client.get("/metadata/livez").status_code == 200
+
+
+def test_it_starts_once_and_leaves_nothing(store: Path):
+    app, callbacks = App(store), list(gc.callbacks)
+    for _ in range(3):
+        with TestClient(app) as client:
+            assert b"bedeck_workers_ready 1\n" in client.get("/metrics").content
+            with pytest.raises(RuntimeError, match="an App of its own"), TestClient(app):
+                pytest.fail("it started")
+            assert client.get("/v1/track/t1").status_code == 200
+        assert gc.callbacks == callbacks
+        ended = TestClient(app)
+        assert b"bedeck_workers_ready 0\n" in ended.get("/metrics").content
+        assert ended.get("/v1/track/t1").status_code == 503
+
+
+def test_other_protocols_are_not_spoken(store: Path):
+    with TestClient(App(store)) as client, pytest.raises(WebSocketDisconnect), client.websocket_connect("/v1/track/t1"):
+        pytest.fail("it was let in")
 
 
 def test_before_it_is_started_it_is_not_ready(store: Path):

@@ -16,10 +16,10 @@ from bedeck._serve.asgi import Bridge, Receive, Scope, Send
 from bedeck._serve.desk import Desk
 from bedeck._serve.limits import Limits
 from bedeck._serve.metrics import Block
+from bedeck._serve.opening import opened
 from bedeck._serve.rsgi import Exchange
 from bedeck._serve.watch import Watch
 from bedeck.catalogue import Catalogue
-from bedeck.catalogue import open as open_catalogue
 from bedeck.store import Store
 
 __all__ = ["App", "Limits"]
@@ -31,7 +31,8 @@ class App:
     ``store`` and ``options`` are what `bedeck.open` takes; with ``follow=True`` unless they say otherwise. The
     catalogue is opened and warmed when the server starts the application (lifespan in ASGI, ``__rsgi_init__`` in RSGI),
     and closed in the end; what `bedeck.open` raises ends the start. Mounted in another application it is not told of
-    the start: have ``async with app: yield`` in that one's lifespan. Until then it answers 503.
+    the start: have ``async with app: yield`` in that one's lifespan. Until then it answers 503. With ``wait`` the start
+    lasts until there is a version; servers end it no sooner.
 
     Requests are answered one after the other on the event loop. ``limits`` says which are refused, and when; those that
     are about connections are the server's matter.
@@ -52,7 +53,7 @@ class App:
         self._block = Block(1)
         self._api = Api(self._limits, self._block, self._block.slots[0])
         self._lent: Desk | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
 
     async def __aenter__(self) -> Self:
         """Open and warm the catalogue, in a thread, and answer from it."""
@@ -72,6 +73,8 @@ class App:
             await self._live(receive, send)
         elif scope["type"] == "http":
             await Bridge(self._desk(asyncio.get_running_loop()))(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # not spoken here, which a server tells with 403
         else:
             raise RuntimeError(f"{scope['type']} is not spoken here: HTTP is")
 
@@ -100,22 +103,25 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _open(self) -> Catalogue:
-        catalogue = open_catalogue(self._store, **self._options)
-        catalogue.warm(lock=self._lock)
-        return catalogue
+        if self._watch:
+            raise RuntimeError(
+                "the application has started already, and not ended: a second one needs an App of its own"
+            )
+        return opened(self._store, self._options, lock=self._lock)
 
     def _begin(self, loop: asyncio.AbstractEventLoop, catalogue: Catalogue) -> None:
-        watch = Watch(self._desk(loop), (), loop)
-        watch.start()
-        self._looking = watch.follow(catalogue)
+        self._watch = Watch(self._desk(loop), None, loop)
+        self._watch.start()
+        self._watch.follow(catalogue)
         self._api.catalogue, self._api.live = catalogue, True
+        self._api.slot.set("ready", 1)
 
     def _end(self) -> None:
-        catalogue, self._api.catalogue, self._api.live = self._api.catalogue, None, False
-        if self._looking:
-            self._looking.cancel()
-        if catalogue:
-            catalogue.close()
+        if self._watch:
+            self._watch.stop()
+            self._watch = None
+        self._api.slot.set("ready", 0)
+        self._api.close()
 
     def _desk(self, loop: asyncio.AbstractEventLoop) -> Desk:
         if self._lent is None or self._lent.loop is not loop:

@@ -14,7 +14,7 @@ import functools
 import inspect
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -24,8 +24,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bedeck import items
+from bedeck._serve.opening import opened
 from bedeck.catalogue import Catalogue
-from bedeck.catalogue import open as open_catalogue
 from bedeck.embed import Rendered, document
 from bedeck.errors import DeadlineError, MissingKeyError
 from bedeck.records import Missing, View, chosen, kept
@@ -72,11 +72,12 @@ class Service:
 
         The server takes no request before it is open and warm. What `bedeck.open` raises ends the start.
         """
-        self._catalogue = await to_thread.run_sync(self._open)
+        catalogue = await to_thread.run_sync(self._open)
+        self._catalogue = catalogue
         try:
             yield
         finally:
-            catalogue, self._catalogue = self._catalogue, None
+            self._catalogue = None
             catalogue.close()
 
     @property
@@ -113,17 +114,16 @@ class Service:
 
         With ``key`` it gives mappings that carry an id under that, and the answer has them with their records, as
         `Records.decorate_items` puts them. ``budget`` is how many seconds the answer may take. The handler may be
-        ``async`` or not; a `Response` of its own is sent as it is. The answer's header ``bedeck-version`` has the
-        version.
+        ``async`` or not; a `Response` of its own is sent as it is. A view that it takes, as of ``Depends(music.view)``,
+        is what it is answered from. The answer's header ``bedeck-version`` has the version.
 
         An id without a record is a 404 with ``missing="error"``; an answer that is not complete in time a 504.
         """
         asked = chosen(fields)
 
-        def answer(given: Any) -> Response:  # noqa: ANN401 - what the handler gives
+        def answer(given: Any, view: View) -> Response:  # noqa: ANN401 - what the handler gives
             if isinstance(given, Response):
                 return given
-            view = self.catalogue.view()
             deadline = None if budget is None else time.monotonic() + budget
             try:
                 body = _body(view, name, asked, given, key, into, missing, deadline)
@@ -136,24 +136,34 @@ class Service:
         def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(handler)
             async def in_turn(*args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - those of the handler
-                return answer(await handler(*args, **kwargs))
+                view = self._seen(kwargs)
+                return answer(await handler(*args, **kwargs), view)
 
             @functools.wraps(handler)
             def at_once(*args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - those of the handler
-                return answer(handler(*args, **kwargs))
+                view = self._seen(kwargs)
+                return answer(handler(*args, **kwargs), view)
 
-            made: Callable[..., Any] = in_turn if inspect.iscoroutinefunction(handler) else at_once
+            waits = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+            made: Callable[..., Any] = in_turn if waits else at_once
             # Frameworks take what an endpoint answers from its signature.
             vars(made)["__signature__"] = inspect.signature(handler).replace(return_annotation=Response)
             return made
 
         return decorate
 
+    def _seen(self, given: Mapping[str, Any]) -> View:
+        """The view of this catalogue that a handler is given, or one for it."""
+        view = self.catalogue.view()
+        place = view.state.files.place
+        return next((of for of in given.values() if isinstance(of, View) and of.state.files.place == place), view)
+
     def _open(self) -> Catalogue:
-        catalogue = open_catalogue(self._store, **self._options)
-        if self._warm or self._lock:
-            catalogue.warm(lock=self._lock)
-        return catalogue
+        if self._catalogue is not None:
+            raise RuntimeError(
+                "the service has started already, and not ended: a second one needs a Service of its own"
+            )
+        return opened(self._store, self._options, warm=self._warm, lock=self._lock)
 
 
 def _body(  # noqa: PLR0913, PLR0917 - those of `decorated`

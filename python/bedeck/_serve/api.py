@@ -103,6 +103,13 @@ class Api:
             "/docs": lambda: self._page("docs", page, b"text/html; charset=utf-8"),
         }
 
+    def close(self) -> None:
+        """Answer from the catalogue no more, and close it."""
+        catalogue, self.catalogue, self.live, self._sought = self.catalogue, None, False, None
+        self.past.clear()
+        if catalogue:
+            catalogue.close()
+
     def is_vital(self, request: Request) -> bool:
         """Whether it is answered whatever else is going on: those who look after the service ask for it."""
         return request.route == OTHER and request.path in self._fixed

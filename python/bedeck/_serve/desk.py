@@ -17,7 +17,6 @@ from bedeck._serve.route import OTHER
 __all__ = ["Desk", "Teller", "Waiting", "Work", "access", "due"]
 
 LONGEST: Final = 9  # digits of milliseconds
-LONGEST_TURN: Final = 0.025  # seconds of work, before sockets are looked at again
 LATE: Final = Problem(
     503,
     "its time was over when its turn came: allow for more, or ask again in a second, or another instance",
@@ -103,7 +102,10 @@ def _continued(job: Job) -> Answer | None:
 
 
 class Desk:
-    """The line. ``draining`` is whether connections are to end with their next answer."""
+    """The line. ``draining`` is whether connections are to end with their next answer.
+
+    ``turn_lasts`` is how many seconds are worked, before sockets are looked at again.
+    """
 
     def __init__(self, api: Api, limits: Limits, slot: Slot, loop: asyncio.AbstractEventLoop) -> None:
         self.telemetry: Teller | None = None
@@ -113,9 +115,10 @@ class Desk:
         self.gate = Gate(limits)
         self.draining = False
         self.loop = loop
-        self._tells = access.isEnabledFor(logging.INFO)
         # Short, and a flood of those that are refused leaves no time for those that are not; long, and they are late.
-        self._turn_lasts = min(LONGEST_TURN, limits.bound / 4)
+        # Servers of others send an answer, and read the next request, in turns of their own: the gate has to see those.
+        self.turn_lasts = 0.0
+        self._tells = access.isEnabledFor(logging.INFO)
         self._line: deque[Waiting] = deque()
         self._due = False
 
@@ -140,11 +143,13 @@ class Desk:
 
     def _turn(self) -> None:
         line, now = self._line, time.monotonic()
-        until = now + self._turn_lasts
+        until = now + self.turn_lasts
         try:
-            while line and now < until:
+            while True:
                 line.popleft().step(now)
                 now = time.monotonic()
+                if not line or now >= until:
+                    break
         finally:  # whatever is wrong with one, the others go on
             self._due = bool(line)
             if line:

@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import uvicorn
 
@@ -10,6 +12,8 @@ from bedeck._serve.asgi import Bridge
 from bedeck._serve.desk import Desk
 
 __all__ = ["UvicornDoor"]
+
+PARTING: Final = 1  # seconds
 
 
 class UvicornDoor:
@@ -21,11 +25,13 @@ class UvicornDoor:
             Bridge(desk),
             lifespan="off",
             log_config=None,
+            ws="none",
+            limit_concurrency=limits.connections,
             access_log=False,
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=int(limits.idle),
-            timeout_graceful_shutdown=max(1, int(limits.drain)),
+            timeout_graceful_shutdown=PARTING,
         )
         self._server = Quiet(config)
         self._serving: asyncio.Task[None] | None = None
@@ -39,15 +45,22 @@ class UvicornDoor:
         """Accept connections from now on."""
         self._serving = asyncio.get_running_loop().create_task(self._server.serve([listener]))
 
-    async def close(self, seconds: float) -> None:
-        """Accept no more, answer what was begun, and part; after ``seconds`` in any case."""
+    def shut(self) -> None:
+        """Accept no more. What was begun is answered."""
+        for server in self._server.servers:
+            server.close()
+
+    async def part(self) -> None:
+        """End the connections that there still are."""
         self._server.should_exit = True
         if self._serving:
-            await asyncio.wait([self._serving], timeout=seconds + 1)
+            await asyncio.wait([self._serving], timeout=PARTING + 1)
 
 
 class Quiet(uvicorn.Server):
     """One that leaves signals to the supervisor."""
 
-    def install_signal_handlers(self) -> None:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         """None are."""
+        yield

@@ -32,12 +32,12 @@ class Exchange:
 
     def _send(self, answer: Answer, request: Request, protocol: Any) -> int:  # noqa: ANN401
         headers = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers]
+        if echo := request.headers.get(b"x-request-id"):
+            headers.append(("x-request-id", echo.decode("latin-1")))
         if answer.status == UNCHANGED:
             protocol.response_empty(UNCHANGED, headers)
             return 0
         headers.append(("content-type", answer.media.decode()))
-        if echo := request.headers.get(b"x-request-id"):
-            headers.append(("x-request-id", echo.decode("latin-1")))
         if request.method == "HEAD":
             length = [("content-length", str(len(answer.body)))] if isinstance(answer.body, bytes) else []
             protocol.response_empty(answer.status, headers + length)

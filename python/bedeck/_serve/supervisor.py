@@ -217,6 +217,7 @@ class Supervisor:
         else:
             place.child = None
         if self._ending is not None:
+            place.listener.close()  # who connects while others linger is answered by those
             return
         error = raised(child.told)
         if not self._served:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sized
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bedeck._serve.desk import Desk
 from bedeck.catalogue import Catalogue
@@ -20,14 +20,27 @@ LOOK: Final = 2.0  # seconds between looks at the catalogue, which take millisec
 log = logging.getLogger("bedeck.serve")
 
 
-class Watch:
-    """Keeps the gauges of a worker's slot true, as long as its event loop runs."""
+class Entered(Protocol):
+    """What has connections."""
 
-    def __init__(self, desk: Desk, connections: Sized, loop: asyncio.AbstractEventLoop) -> None:
+    @property
+    def connections(self) -> Sized:
+        """Those that are open."""
+
+
+class Watch:
+    """Keeps the gauges of a worker's slot true, from its start until it is stopped.
+
+    ``door`` is where requests come in, if that is known here.
+    """
+
+    def __init__(self, desk: Desk, door: Entered | None, loop: asyncio.AbstractEventLoop) -> None:
         self._desk = desk
         self._slot = desk.slot
-        self._connections = connections
+        self._door = door
         self._loop = loop
+        self._ticking: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._collecting = 0.0
         self._due = 0.0
 
@@ -35,22 +48,30 @@ class Watch:
         """Begin."""
         self._slot.set("pid", os.getpid())
         self._due = time.monotonic() + TICK
-        self._loop.call_later(TICK, self._tick)
+        self._ticking = self._loop.call_later(TICK, self._tick)
         gc.callbacks.append(self._collected)
 
-    def follow(self, catalogue: Catalogue) -> asyncio.Task[None]:
+    def follow(self, catalogue: Catalogue) -> None:
         """Tell of ``catalogue`` from now on."""
         self._slot.set("version", catalogue.version)
         catalogue.listen(self._changed)
-        return self._loop.create_task(self._look(catalogue))
+        self._looking = self._loop.create_task(self._look(catalogue))
+
+    def stop(self) -> None:
+        """Tell no more."""
+        gc.callbacks.remove(self._collected)
+        for each in (self._ticking, self._looking):
+            if each:
+                each.cancel()
 
     def _tick(self) -> None:
         now = time.monotonic()
         self._slot.lagged(max(0.0, now - self._due))
         self._slot.set("waiting", self._desk.gate.waiting)
-        self._slot.set("connections_open", len(self._connections))
+        if self._door:
+            self._slot.set("connections_open", len(self._door.connections))
         self._due = now + TICK
-        self._loop.call_later(TICK, self._tick)
+        self._ticking = self._loop.call_later(TICK, self._tick)
 
     async def _look(self, catalogue: Catalogue) -> None:
         told = 0

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
@@ -22,9 +22,9 @@ from bedeck._serve.desk import Desk, access
 from bedeck._serve.limits import Limits
 from bedeck._serve.logs import Aside
 from bedeck._serve.metrics import Block, Slot
+from bedeck._serve.opening import opened
 from bedeck._serve.watch import Watch
 from bedeck.catalogue import Catalogue
-from bedeck.catalogue import open as open_catalogue
 from bedeck.store import Store
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = ["BACKLOG", "DRAIN", "READY", "Door", "Plan", "Worker"]
 READY: Final = b"ready\n"
 DRAIN: Final = b"drain\n"
 TEND: Final = 0.25
+LONGEST_TURN: Final = 0.025  # seconds of work, before sockets are looked at again
 BACKLOG: Final = 1024  # connections that wait to be accepted
 SWITCH: Final = 2e-4  # seconds that a thread, which follows the store, may keep the event loop from going on
 
@@ -57,11 +58,18 @@ class Plan:
 class Door(Protocol):
     """What lets requests in."""
 
+    @property
+    def connections(self) -> Collection[Any]:
+        """Those that are open."""
+
     async def open(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
 
-    async def close(self, seconds: float) -> None:
-        """Accept no more, answer what was begun, and part; after ``seconds`` in any case."""
+    def shut(self) -> None:
+        """Accept no more. What was begun is answered."""
+
+    async def part(self) -> None:
+        """End the connections that there still are."""
 
 
 class OwnDoor:
@@ -70,6 +78,7 @@ class OwnDoor:
     def __init__(self, desk: Desk) -> None:
         self.connections: set[Connection] = set()
         self._desk = desk
+        desk.turn_lasts = min(LONGEST_TURN, desk.limits.bound / 4)
         self._server: asyncio.Server | None = None
         self._tending: asyncio.Task[None] | None = None
 
@@ -81,13 +90,13 @@ class OwnDoor:
         )
         self._tending = loop.create_task(self._tend())
 
-    async def close(self, seconds: float) -> None:
-        """Accept no more, answer what was begun, and part; after ``seconds`` in any case."""
+    def shut(self) -> None:
+        """Accept no more. What was begun is answered."""
         if self._server:
             self._server.close()
-        until = time.monotonic() + seconds
-        while self.connections and time.monotonic() < until:  # noqa: ASYNC110 - connections end one by one
-            await asyncio.sleep(0.01)
+
+    async def part(self) -> None:
+        """End the connections that there still are."""
         for connection in list(self.connections):
             connection.abort()
 
@@ -135,20 +144,20 @@ class Worker:
         desk = Desk(api, plan.limits, self._slot, loop)
         lines = logs_aside()
         telemetry = desk.telemetry = begun_telemetry(self._slot) if plan.telemetry else None
-        door, connections = make_door(plan, desk)
-        watch = Watch(desk, connections, loop)
+        door = make_door(plan, desk)
+        watch = Watch(desk, door, loop)
         ending = asyncio.Event()
         loop.add_reader(self._control, self._told, ending)
         watch.start()
         if self._early:
             await door.open(self._listener)
-        opened = loop.run_in_executor(None, self._open)
-        await first_of(opened, ending.wait())
-        if not opened.done():
+        opening = loop.run_in_executor(None, self._open)
+        await first_of(opening, ending.wait())
+        if not opening.done():
             os._exit(0)  # waiting for a version, or warming one, in a thread that nothing else ends
-        catalogue = await opened
+        catalogue = await opening
         api.catalogue, api.live = catalogue, True
-        following = watch.follow(catalogue)
+        watch.follow(catalogue)
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked through again and again
         if not self._early:
@@ -161,18 +170,20 @@ class Worker:
         self._slot.set("ready", 0)
         await asyncio.sleep(plan.limits.linger)
         desk.draining = True
-        await door.close(plan.limits.drain)
-        following.cancel()
-        catalogue.close()
+        door.shut()
+        until = time.monotonic() + plan.limits.drain
+        while door.connections and time.monotonic() < until:  # noqa: ASYNC110 - connections end one by one
+            await asyncio.sleep(0.01)
+        await door.part()
+        watch.stop()
+        api.close()
         if telemetry:
             await loop.run_in_executor(None, telemetry.close)
         if lines:
             lines.close()
 
     def _open(self) -> Catalogue:
-        catalogue = open_catalogue(self._plan.store, **self._plan.options)
-        catalogue.warm(lock=self._plan.lock)
-        return catalogue
+        return opened(self._plan.store, self._plan.options, lock=self._plan.lock)
 
     def _told(self, ending: asyncio.Event) -> None:
         try:
@@ -207,12 +218,10 @@ def begun_telemetry(slot: Slot) -> "Telemetry":
     return Telemetry(slot)
 
 
-def make_door(plan: Plan, desk: Desk) -> tuple[Door, set[Any]]:
-    """The server that a plan names, and its connections."""
+def make_door(plan: Plan, desk: Desk) -> Door:
+    """The server that a plan names."""
     if plan.server == "uvicorn":
         from bedeck._serve.foreign import UvicornDoor  # noqa: PLC0415 - which need not be installed
 
-        foreign = UvicornDoor(desk)
-        return foreign, foreign.connections
-    own = OwnDoor(desk)
-    return own, own.connections
+        return UvicornDoor(desk)
+    return OwnDoor(desk)
