@@ -270,7 +270,7 @@ def _refreshed(data: Data, lists: Sequence[list[str]], say: Say) -> tuple[Told, 
         rate = median(_saturation(load) for _ in range(ROUNDS)) / 2
         say(f"{rate:,.0f} a second for {REFRESHED:.0f} s, with {REFRESHES} refreshes")
         quiet = load.run(rate, REFRESHED / 5)
-        with announcing(store, REFRESHED / REFRESHES) as announced:
+        with announcing(store, REFRESHED / REFRESHES, say) as announced:
             told = load.run(rate, REFRESHED)
         return quiet, told, announced()
 

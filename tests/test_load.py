@@ -1,6 +1,9 @@
 """The load generator, against servers that do as they are told."""
 
 import json
+import os
+import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +22,7 @@ from bedeck._bench.traffic import post, sampled
 from bedeck._core import load
 from bedeck.errors import StoreError
 from bedeck.store import Store
-from serving import publish
+from serving import PATIENCE, publish, waited
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nbedeck-version: 3\r\ncontent-length: 2\r\n\r\nok"
@@ -64,6 +67,37 @@ def server(answer: Answers) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+def announced_in(store: Store) -> int:
+    head = store.newest()
+    assert head is not None
+    return head.announced.version
+
+
+@contextmanager
+def benching(store: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`bedeck bench serve` that runs; ended in the end, whatever it started too."""
+    command = [sys.executable, "-m", "bedeck", "bench", "serve", str(store), "--type", "track", "--rate", "20"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - ours
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(other for child in children for other in descendants(child))]
+
+
+def is_there(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def quiet(serve: Callable[[socket.socket], None], client: socket.socket) -> None:
@@ -201,15 +235,39 @@ def test_lists_are_drawn_from_the_catalogue(tmp_path: Path):
 def test_announcing_leaves_things_as_they_were(tmp_path: Path):
     publish(tmp_path / "store", 1)
     store = Store.at(tmp_path / "store")
-    with pytest.raises(StoreError, match="two versions"), announcing(store, 1):
+    said: list[str] = []
+    with pytest.raises(StoreError, match="two versions"), announcing(store, 1, said.append):
         pass
     publish(tmp_path / "store", 2)
-    with announcing(store, 0.01) as announced:
+    with announcing(store, 0.01, said.append) as announced:
         while announced() < 3:
             pass
-    head = store.newest()
-    assert head is not None
-    assert head.announced.version == 2
+    assert (announced_in(store), said) == (2, [])
+
+
+def test_announcing_leaves_what_somebody_else_announces(tmp_path: Path):
+    for edition in (1, 2, 3):
+        publish(tmp_path / "store", edition)
+    store, said = Store.at(tmp_path / "store"), queue.Queue[str]()
+    with announcing(store, 0.01, said.put):
+        store.rollback(1, "both of the others are wrong")
+        assert "no more is announced: version 1" in said.get(timeout=PATIENCE)
+    assert announced_in(store) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_refresh_that_is_ended_leaves_things_as_they_were(tmp_path: Path, number: signal.Signals, code: int):
+    for edition in (1, 2):
+        publish(tmp_path / "store", edition)
+    store = Store.at(tmp_path / "store")
+    with benching(tmp_path / "store", "--scenario", "refresh", "--every", "0.5", "--seconds", "600") as bench:
+        waited(lambda: announced_in(store) == 1)
+        started = descendants(bench.pid)
+        bench.send_signal(number)
+        assert bench.wait(PATIENCE) == code
+        assert len(started) >= 2
+        assert not any(is_there(pid) for pid in started)
+    assert announced_in(store) == 2
 
 
 def test_goodput_counts_what_was_in_time():

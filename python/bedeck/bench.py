@@ -53,11 +53,11 @@ class Bench:
             "recovered": goodput(after, self.bound) >= 0.97 * rate / 2,
         }
 
-    def refresh(self, rate: float, seconds: float, store: Store, every: float) -> Told:
+    def refresh(self, rate: float, seconds: float, store: Store, every: float, say: Say) -> Told:
         """So many requests a second, while the store announces its two newest versions in turn."""
         from bedeck._bench.announcing import announcing  # noqa: PLC0415 - only here
 
-        with announcing(store, every) as announced:
+        with announcing(store, every, say) as announced:
             told = self.load.run(rate, seconds, self.arrivals)
         return {**self._described(told, "refresh"), "announced": announced()}
 

@@ -15,6 +15,7 @@ import bedeck
 from bedeck._bench.loads import Arrivals, Load
 from bedeck._bench.page import page, short
 from bedeck._bench.traffic import post, sampled
+from bedeck._cli.exits import ending_in_order
 from bedeck._cli.facts import Facts, as_json, tell
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import heading, human, table
@@ -71,6 +72,7 @@ a_bound = click.option(
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, another schedule.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with plots.")
 @as_json
+@ending_in_order()
 def bench(  # noqa: PLR0913 - each is an argument or an option
     what: str,  # noqa: ARG001 - there is one thing
     store: str,
@@ -109,7 +111,7 @@ def bench(  # noqa: PLR0913 - each is an argument or an option
                 case "overload":
                     told = runner.overload(factor, seconds, note)
                 case "refresh":
-                    told = runner.refresh(rate, seconds, Store.at(store), every)
+                    told = runner.refresh(rate, seconds, Store.at(store), every, note)
                 case _:
                     told = runner.steady(rate, seconds)
         told["memory"] = {"before": samples[0][1], "after": samples[-1][1], "series": samples} if pids else None
@@ -134,6 +136,7 @@ def bench(  # noqa: PLR0913 - each is an argument or an option
 @click.option("--worker-memory", type=Size(1), default=128 << 20, metavar="SIZE", help="Of a worker. [128MiB]")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Write latency against load.")
 @as_json
+@ending_in_order()
 def plan(  # noqa: PLR0913 - each is an option
     store: str,
     *,
