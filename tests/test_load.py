@@ -1,5 +1,6 @@
 """The load generator, against servers that do as they are told."""
 
+import http.client
 import json
 import os
 import queue
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 import bedeck
 from bedeck._bench.announcing import announcing
 from bedeck._bench.loads import goodput
+from bedeck._bench.service import Service
 from bedeck._bench.traffic import post, sampled
 from bedeck._core import load
 from bedeck.errors import StoreError
@@ -253,6 +256,40 @@ def test_announcing_leaves_what_somebody_else_announces(tmp_path: Path):
         store.rollback(1, "both of the others are wrong")
         assert "no more is announced: version 1" in said.get(timeout=PATIENCE)
     assert announced_in(store) == 1
+
+
+def test_a_service_ends_with_who_started_it(tmp_path: Path):
+    publish(tmp_path / "store")
+    with benching(tmp_path / "store", "--seconds", "600") as bench:
+        started = waited(lambda: found if len(found := descendants(bench.pid)) > 1 else None)
+        bench.kill()
+        bench.wait()
+        waited(lambda: not any(is_there(pid) for pid in started))
+
+
+def test_a_service_that_says_much_goes_on(tmp_path: Path):
+    for edition in (1, 2):
+        publish(tmp_path / "store", edition)
+    store = Store.at(tmp_path / "store")
+    with Service(str(tmp_path / "store"), ["--poll", "0.05"]) as service:
+        log = os.open(f"/proc/{service.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+        os.write(log, b"a line\n" * 100_000)  # as much as it takes
+        os.close(log)
+        for version in (1, 2, 1):
+            store.rollback(version, "is this seen?")
+            waited(partial(serves, service, version))
+
+
+def serves(service: Service, edition: int) -> bool:
+    client = http.client.HTTPConnection(*service.address, timeout=PATIENCE)
+    with closing(client):
+        client.request("GET", "/v1/track?ids=t1&fields=edition")
+        return bool(json.loads(client.getresponse().read())[0]["edition"] == edition)
+
+
+def test_a_service_that_does_not_start_is_told_of(tmp_path: Path):
+    with pytest.raises(StoreError, match="no bedeck store"), Service(str(tmp_path / "none")):
+        pass
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
