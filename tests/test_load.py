@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ import pytest
 
 import bedeck
 from bedeck._bench.announcing import announcing
-from bedeck._bench.loads import goodput
+from bedeck._bench.loads import Load, Told, goodput
 from bedeck._bench.service import Service
 from bedeck._bench.traffic import post, sampled
+from bedeck._cli.loading import load_text
 from bedeck._core import load
+from bedeck.bench import Bench
 from bedeck.errors import StoreError
 from bedeck.store import Store
 from serving import PATIENCE, publish, waited
@@ -101,6 +104,36 @@ def is_there(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+@dataclass(frozen=True)
+class Shedding(Load):
+    """Load, as it were, on a service that answers 1,000 requests a second, and refuses what is beyond that.
+
+    Connections that ask again at once are hardly answered at all. Of each ``slots`` requests a second one has its
+    connection in use.
+    """
+
+    slots: int = 1 << 30
+
+    def run(self, rate: float | None, seconds: float, *_how: object, **_more: object) -> Told:
+        asked = rate or 10_000.0
+        good = min(asked, 1000.0) if rate else 20.0
+        latency = {"count": good * seconds, **dict.fromkeys(["p50", "p90", "p99", "p999", "max"], 1e3), "spread": [1e3]}
+        return {
+            "rate": rate,
+            "seconds": seconds,
+            "connections": self.connections,
+            "status": {"200": good * seconds, "503": (asked - good) * seconds},
+            "errors": {},
+            "latency": {"200": latency},
+            "lag": {"p99": 5e3 if asked > self.slots else 1.0},
+            "backlog": max(0, int(asked) - self.slots),
+        }
+
+
+def ignore(_: str) -> None:
+    """Nobody is told."""
 
 
 def quiet(serve: Callable[[socket.socket], None], client: socket.socket) -> None:
@@ -311,6 +344,45 @@ def test_goodput_counts_what_was_in_time():
     latency = {"count": 1000, "spread": [1e3] * 970 + [4e4] * 20 + [6e4] * 10}
     assert goodput({"latency": {"200": latency}, "seconds": 10.0}, 0.05) == 99.0
     assert goodput({"latency": {}, "seconds": 10.0}, 0.05) == 0.0
+
+
+def test_most_that_is_kept_up_with_is_found_where_a_closed_loop_is_mostly_refused():
+    told = Bench(Shedding("", 0, [])).saturation(2.0, ignore)
+    assert told["saturation"] == pytest.approx(1000, rel=0.05)
+    assert told["searched"][0]["answered"] == 20
+
+
+def test_a_service_that_never_says_200_has_no_saturation():
+    with (
+        server(lambda _: b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n") as port,
+        pytest.raises(ValueError, match=r"nothing is answered with 200, but 404 \("),
+    ):
+        Bench(Load("127.0.0.1", port, [GET], connections=1)).saturation(1.0, ignore)
+
+
+def test_overload_has_as_many_connections_as_requests_may_wait():
+    told = Bench(Shedding("", 0, [])).overload(2, 2.0, ignore)
+    assert told["connections"] == 400
+    assert told["goodput_of_saturation"] == pytest.approx(1, rel=0.05)
+    assert Bench(Shedding("", 0, []), bound=0.2).overload(4, 2.0, ignore)["connections"] > 1500
+    assert Bench(Shedding("", 0, [], connections=500)).overload(4, 2.0, ignore)["connections"] == 500
+
+
+def test_overload_tells_no_share_where_this_side_held_requests_back():
+    told = Bench(Shedding("", 0, [], slots=300)).overload(10, 2.0, ignore)
+    assert (told["backlog"] > 0, told["goodput_of_saturation"]) == (True, None)
+    text = "\n".join(load_text({**told, "memory": None}))
+    assert "waited on this side until one of its" in text
+    assert "too slow" not in text
+    assert "of the saturation" not in text
+
+
+def test_who_never_answers_does_not_make_this_side_too_slow():
+    with server(lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n") as port:
+        told = Bench(Load("127.0.0.1", port, [GET], connections=2, timeout=0.2)).steady(100.0, 1.0)
+    text = "\n".join(load_text({**told, "memory": None}))
+    assert "waited on this side" in text
+    assert "too slow" not in text
 
 
 @pytest.mark.parametrize("scenario", ["steady", "saturation", "overload", "refresh"])

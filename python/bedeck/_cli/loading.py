@@ -255,7 +255,8 @@ def load_text(told: Facts) -> Iterable[str]:
     yield f"  {told['goodput']:,.0f} a second were answered within {told['bound'] * MILLI:g} ms"
     if "recovered" in told:
         after = "recovered" if told["recovered"] else "did NOT recover"
-        yield f"  {told['goodput_of_saturation']:.0%} of the saturation; {after} after it"
+        share = told["goodput_of_saturation"]
+        yield f"  {after} after it" if share is None else f"  {share:.0%} of the saturation; {after} after it"
     if "announced" in told:
         yield f"  {told['announced']} announcements, {len(told['versions'])} versions in answers"
     if told["memory"]:
@@ -270,7 +271,12 @@ def load_text(told: Facts) -> Iterable[str]:
     yield from table(rows, numbers=range(1, 7))
     for why, number in told["errors"].items():
         yield f"  {number:,} without an answer: {why}"
-    if told["lag"]["p99"] > MILLI:
+    if told["backlog"]:
+        yield (
+            f"note: up to {told['backlog']:,} requests waited on this side until one of its {told['connections']:,}"
+            " connections was free: the service was not asked for all that was due. --connections has more"
+        )
+    elif told["lag"]["p99"] > MILLI:
         late = told["lag"]["p99"] / MILLI
         yield f"note: 1 % of the requests were sent over {late:.1f} ms late: this side was too slow"
 
