@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bedeck._bench.loads import Load, Told
+from bedeck._bench.measuring import measured
 from bedeck.plan import At, Measured, breaking, expect, plan
 from serving import publish
 
@@ -150,6 +152,41 @@ def test_what_makes_no_sense_is_told(wrong: dict[str, float]):
 def test_measurements_are_checked(alone: list[float], besides: list[float], ladder: list[At], words: str):
     with pytest.raises(ValueError, match=words):
         Measured(5, alone, besides, ladder)
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "words"),
+    [
+        ({"200": 5, "503": 95}, {}, r"503 \(95 times\)"),
+        ({"200": 95}, {"timeout": 5}, r"timeout \(5 times\)"),
+        ({"404": 100}, {}, r"404 \(100 times\)"),
+        ({}, {}, "longer"),
+    ],
+)
+def test_what_is_not_answered_is_no_measurement(status: dict[str, int], errors: dict[str, int], words: str):
+    class Failing(Load):
+        def run(self, *_how: object, **_more: object) -> Told:
+            return {"seconds": 1.0, "status": status, "errors": errors}
+
+    with pytest.raises(ValueError, match=words):
+        measured(Failing("", 0, []), [], 3)
+
+
+def refused(store: Path, *options: str) -> str:
+    """What `bedeck plan` says to what it cannot do."""
+    command = [sys.executable, "-m", "bedeck", "plan", str(store), "--type", "track", "--seconds", "3", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "please report" not in done.stderr
+    return done.stderr
+
+
+def test_the_command_tells_what_it_cannot_plan(tmp_path: Path):
+    publish(tmp_path / "store")
+    long = tmp_path / "long"
+    long.write_text(json.dumps(["t1"] * 10_001))
+    assert "413" in refused(tmp_path / "store", "--rps", "10", "--p99", "50", "--lists", str(long))
+    assert "Ask for a higher bound" in refused(tmp_path / "store", "--rps", "10", "--p99", "0.001", "--size", "5")
 
 
 def test_the_command_measures_and_plans(tmp_path: Path):

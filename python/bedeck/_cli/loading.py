@@ -101,7 +101,7 @@ def bench(  # noqa: PLR0913 - each is an argument or an option
     latencies count from then. Load takes a core of this host.
     """
     requests = asked(store, type_, fields, size, lists, seed)
-    with reached(store, url, workers, ["--bound", str(bound)]) as (host, port, pids):
+    with reached(store, url, workers, ["--bound", str(bound)]) as (host, port, pids), explained():
         load = Load(host, port, requests, connections=connections, seed=seed)
         runner = Bench(load, bound / MILLI, arrivals)
         with memory_of(pids, max(1.0, seconds / SAMPLES)) as samples:
@@ -166,12 +166,12 @@ def plan(  # noqa: PLR0913 - each is an option
     if bound is None or (p999 is None) == (p99 is None):
         raise click.UsageError("name one of --p999 and --p99.", click.get_current_context())
     requests = asked(store, type_, fields, size, lists, 1)
-    with reached(store, None, 1, ["--bound", "60000"]) as (host, port, workers):
+    with reached(store, None, 1, ["--bound", "60000"]) as (host, port, workers), explained():
         found = measured(Load(host, port, requests, timeout=60), workers, seconds)
     catalogue = bedeck.open(store).info()["bytes"]
-    answer = planned(
-        found, rps, size=size, bound=bound / MILLI, share=share, cores=cores, catalogue=catalogue, worker=worker_memory
-    )
+    needs = {"cores": cores, "catalogue": catalogue, "worker": worker_memory}
+    with explained():
+        answer = planned(found, rps, size=size, bound=bound / MILLI, share=share, **needs)
     if plot is not None:
         series = {
             name: [(of.rate, getattr(of, name) * MILLI) for of in answer.table] for name in ("p999", "p99", "p50")
@@ -198,6 +198,15 @@ def asked(  # noqa: PLR0913, PLR0917 - what makes requests
     if chosen:
         records.select(*chosen)
     return post(f"/v1/{records.name}/decorate", some, chosen, "localhost")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Tell what there is no answer to as what was asked for wrongly."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(f"{error}.", click.get_current_context()) from error
 
 
 @contextmanager
