@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 import bedeck
 from bedeck._bench.announcing import announcing
@@ -24,6 +25,7 @@ from bedeck._bench.loads import Load, Told, goodput
 from bedeck._bench.service import Service
 from bedeck._bench.traffic import post, sampled
 from bedeck._cli.loading import load_text
+from bedeck._cli.verbs import verbs
 from bedeck._core import load
 from bedeck.bench import Bench
 from bedeck.errors import StoreError
@@ -134,6 +136,18 @@ class Shedding(Load):
 
 def ignore(_: str) -> None:
     """Nobody is told."""
+
+
+def run_bedeck(*args: object) -> Result:
+    return CliRunner().invoke(verbs, [str(arg) for arg in args], catch_exceptions=False)
+
+
+def refused(*args: object) -> str:
+    """What is said to wrong usage."""
+    done = run_bedeck(*args)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "please report" not in done.stderr
+    return done.stderr
 
 
 def quiet(serve: Callable[[socket.socket], None], client: socket.socket) -> None:
@@ -264,7 +278,7 @@ def test_lists_are_drawn_from_the_catalogue(tmp_path: Path):
     assert 0.96 < sum(record is not None for record in found) / len(found) < 1
     assert json.loads(post("/x", lists, ["a"], "h")[0].split(b"\r\n\r\n")[1]) == {"ids": lists[0], "fields": ["a"]}
     assert all(isinstance(key, int) for key in sampled(catalogue["album"], 5, 1)[0])
-    with pytest.raises(TypeError, match="bytes"):
+    with pytest.raises(ValueError, match="bytes"):
         sampled(catalogue["raw"], 5, 1)
 
 
@@ -338,6 +352,86 @@ def test_a_refresh_that_is_ended_leaves_things_as_they_were(tmp_path: Path, numb
         assert len(started) >= 2
         assert not any(is_there(pid) for pid in started)
     assert announced_in(store) == 2
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b'["t1"]\nnot json\n', "line 2 is no JSON"),
+        (b"\xff\xfe[1]\n", "line 1 is no JSON"),
+        (b"[" * 100_000, "line 1 is no JSON"),
+        (b'"t1"\n', "line 1 is no list"),
+        (b'{"t1": 1}\n', "line 1 is no list"),
+        (b'[["t1"]]\n', "line 1 is no list"),
+        (b"[true]\n", "line 1 is no list"),
+    ],
+)
+def test_lists_that_are_none_are_told_by_line(tmp_path: Path, lists: bytes, words: str):
+    publish(tmp_path / "store")
+    file = tmp_path / "lists"
+    file.write_bytes(lists)
+    said = refused("bench", "serve", tmp_path / "store", "--lists", file)
+    assert f"{file}" in said
+    assert words in said
+    assert 'as ["a", "b"] or [1, 2]' in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rate", "nan"], "nan"),
+        (["--rate", "1e300"], "1000000"),
+        (["--seconds", "nan"], "nan"),
+        (["--bound", "inf"], "inf"),
+        (["--seed", "-1"], "-1"),
+        (["--type", "raw"], "bytes, which JSON does not have: name another type"),
+        (["--url", "http://127.0.0.1:99999"], "a port from 1 to 65535"),
+        (["--url", "http://127.0.0.1:0"], "a port from 1 to 65535"),
+        (["--url", "http://127.0.0.1:8000/metadata"], "no path"),
+        (["--url", "http://[::1"], "http://HOST:PORT is expected"),
+        (["--html", "/nowhere/report.html"], "/nowhere/report.html cannot be written"),
+    ],
+)
+def test_wrong_usage_is_told_before_any_load(tmp_path: Path, options: list[str], words: str):
+    publish(tmp_path / "store")
+    assert words in refused("bench", "serve", tmp_path / "store", *options)
+
+
+def test_a_service_that_refuses_all_is_told_of_with_what_it_says(tmp_path: Path):
+    publish(tmp_path / "store")
+    with server(lambda _: b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n") as port:
+        options = ["--url", f"http://127.0.0.1:{port}", "--connections", "1", "--scenario", "saturation"]
+        assert "but 404 (" in refused("bench", "serve", tmp_path / "store", *options)
+
+
+def test_what_was_measured_is_told_though_no_report_can_be_written(tmp_path: Path):
+    publish(tmp_path / "store")
+    folder = tmp_path / "reports"
+    folder.mkdir()
+
+    def answer(_: int) -> bytes:
+        if folder.exists():
+            folder.rmdir()
+        return OK
+
+    with server(answer) as port:
+        options = ["--url", f"http://127.0.0.1:{port}", "--seconds", "1", "--html", folder / "report.html", "--json"]
+        done = run_bedeck("bench", "serve", tmp_path / "store", *options)
+    assert done.exit_code == 5
+    assert "No such file" in done.stderr
+    assert json.loads(done.stdout)["status"]["200"] > 0
+
+
+def test_a_report_tells_how_long_the_lists_of_a_file_are(tmp_path: Path):
+    publish(tmp_path / "store")
+    file, html = tmp_path / "lists", tmp_path / "report.html"
+    file.write_text('["t1", "t2"]\n["t1", "t2", "t3", "t4"]\n')
+    with server(lambda _: OK) as port:
+        options = ["--lists", file, "--url", f"http://127.0.0.1:{port}", "--seconds", "1", "--html", html]
+        assert run_bedeck("bench", "serve", tmp_path / "store", *options).exit_code == 0
+    assert "lists of 3</title>" in html.read_text()
 
 
 def test_goodput_counts_what_was_in_time():

@@ -183,6 +183,8 @@ def refused(store: Path, *options: str) -> str:
 
 def test_the_command_tells_what_it_cannot_plan(tmp_path: Path):
     publish(tmp_path / "store")
+    assert "cannot be written" in refused(tmp_path / "store", "--rps", "10", "--p99", "50", "--plot", "/nowhere/a.svg")
+    assert "inf" in refused(tmp_path / "store", "--rps", "inf", "--p99", "50")
     long = tmp_path / "long"
     long.write_text(json.dumps(["t1"] * 10_001))
     assert "413" in refused(tmp_path / "store", "--rps", "10", "--p99", "50", "--lists", str(long))
@@ -192,13 +194,17 @@ def test_the_command_tells_what_it_cannot_plan(tmp_path: Path):
 def test_the_command_measures_and_plans(tmp_path: Path):
     publish(tmp_path / "store")
     plot = tmp_path / "plan.svg"
+    lists = tmp_path / "lists"
+    lists.write_text(json.dumps([f"t{n}" for n in range(20)]))
     command = [sys.executable, "-m", "bedeck", "plan", str(tmp_path / "store"), "--type", "track", "--rps", "1000"]
-    arguments = ["--size", "20", "--p99", "1000", "--seconds", "3", "--plot", str(plot), "--json"]
+    arguments = ["--lists", str(lists), "--p99", "1000", "--seconds", "3", "--plot", str(plot), "--json"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     found = json.loads(done.stdout)
+    assert found["size"] == 20
     assert found["machines"] >= 2
     assert found["saturation"] >= found["breaking"] > 0
     assert plot.read_text().startswith("<svg")
+    assert "Lists of 20:" in plot.read_text()
     text = subprocess.run([*command, *arguments[:-1]], capture_output=True, text=True, check=True).stdout  # noqa: S603 - ours
     assert "machines with" in text
     wrong = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
