@@ -334,6 +334,13 @@ def serves(service: Service, edition: int) -> bool:
         return bool(json.loads(client.getresponse().read())[0]["edition"] == edition)
 
 
+def test_a_service_may_have_processors_of_its_own(tmp_path: Path):
+    publish(tmp_path / "store")
+    one = {min(os.sched_getaffinity(0))}
+    with Service(str(tmp_path / "store"), cpus=one) as service:
+        assert [os.sched_getaffinity(pid) for pid in (service.pid, *service.workers())] == [one, one]
+
+
 def test_a_service_that_does_not_start_is_told_of(tmp_path: Path):
     with pytest.raises(StoreError, match="no bedeck store"), Service(str(tmp_path / "none")):
         pass

@@ -39,18 +39,18 @@ class Service:
         self.url = ""
 
     def __enter__(self) -> Self:
-        cpus = self._cpus
         self._process = subprocess.Popen(  # noqa: S603 - this very package
             self._command,
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),  # noqa: PLW1509 - no threads here
         )
         self._listener = threading.Thread(target=self._listen, args=[self._process.stderr], daemon=True)
         self._listener.start()
         try:
+            if self._cpus is not None:  # before it has threads and workers, which get the same
+                os.sched_setaffinity(self._process.pid, self._cpus)
             self._told.wait()
             self._wait()
         except BaseException:
