@@ -184,7 +184,8 @@ def _with(load: Load, **other: Any) -> Load:  # noqa: ANN401 - its members
 def _in_process(data: Data, lists: Sequence[list[str]]) -> float:
     """The median of `decorate_json` in a process of its own, on the core of the services."""
     code = (
-        "import sys, time, bedeck, pickle; from statistics import median\n"
+        "import os, sys, time, bedeck, pickle; from statistics import median\n"
+        "os.sched_setaffinity(0, {0})\n"
         "lists, fields = pickle.load(sys.stdin.buffer)\n"
         "catalogue = bedeck.open(sys.argv[1]); catalogue.warm()\n"
         "card, times = catalogue['track'].select(*fields), []\n"
@@ -197,7 +198,6 @@ def _in_process(data: Data, lists: Sequence[list[str]]) -> float:
         input=pickle.dumps((list(lists), JSON.fields)),
         capture_output=True,
         check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {0}),
     )
     return float(done.stdout)
 
@@ -270,7 +270,7 @@ def _refreshed(data: Data, lists: Sequence[list[str]], say: Say) -> tuple[Told, 
         rate = median(_saturation(load) for _ in range(ROUNDS)) / 2
         say(f"{rate:,.0f} a second for {REFRESHED:.0f} s, with {REFRESHES} refreshes")
         quiet = load.run(rate, REFRESHED / 5)
-        with announcing(store, REFRESHED / REFRESHES) as announced:
+        with announcing(store, REFRESHED / REFRESHES, say) as announced:
             told = load.run(rate, REFRESHED)
         return quiet, told, announced()
 

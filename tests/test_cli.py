@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 import bedeck
 from bedeck import Key, Reference, Schema, Type
+from bedeck._cli.exits import ending_in_order
 from bedeck._cli.terminal import fit, human, safe, table
 from bedeck._cli.verbs import verbs
 from bedeck._limit import memory_limit
@@ -142,6 +143,16 @@ def test_the_manual_tells_every_argument_and_option(verb: str):
 def test_the_manual_tells_nothing_that_is_not_there(verb: str):
     options = {option for parameter in verbs.commands[verb].params for option in parameter.opts}
     assert set(re.findall(r"--[a-z][a-z0-9-]*", SECTIONS[verb])) <= options
+
+
+def test_whoever_ignores_that_the_terminal_is_gone_goes_on():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with ending_in_order():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_manual_tells_every_exit_code():

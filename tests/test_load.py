@@ -1,25 +1,36 @@
 """The load generator, against servers that do as they are told."""
 
+import http.client
 import json
+import os
+import queue
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 import bedeck
 from bedeck._bench.announcing import announcing
-from bedeck._bench.loads import goodput
+from bedeck._bench.loads import Load, Told, goodput
+from bedeck._bench.service import Service
 from bedeck._bench.traffic import post, sampled
+from bedeck._cli.loading import load_text
+from bedeck._cli.verbs import verbs
 from bedeck._core import load
+from bedeck.bench import Bench
 from bedeck.errors import StoreError
 from bedeck.store import Store
-from serving import publish
+from serving import PATIENCE, publish, waited
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nbedeck-version: 3\r\ncontent-length: 2\r\n\r\nok"
@@ -64,6 +75,79 @@ def server(answer: Answers) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+def announced_in(store: Store) -> int:
+    head = store.newest()
+    assert head is not None
+    return head.announced.version
+
+
+@contextmanager
+def benching(store: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`bedeck bench serve` that runs; ended in the end, whatever it started too."""
+    command = [sys.executable, "-m", "bedeck", "bench", "serve", str(store), "--type", "track", "--rate", "20"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - ours
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(other for child in children for other in descendants(child))]
+
+
+def is_there(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Shedding(Load):
+    """Load, as it were, on a service that answers 1,000 requests a second, and refuses what is beyond that.
+
+    Connections that ask again at once are hardly answered at all. Of each ``slots`` requests a second one has its
+    connection in use.
+    """
+
+    slots: int = 1 << 30
+
+    def run(self, rate: float | None, seconds: float, *_how: object, **_more: object) -> Told:
+        asked = rate or 10_000.0
+        good = min(asked, 1000.0) if rate else 20.0
+        latency = {"count": good * seconds, **dict.fromkeys(["p50", "p90", "p99", "p999", "max"], 1e3), "spread": [1e3]}
+        return {
+            "rate": rate,
+            "seconds": seconds,
+            "connections": self.connections,
+            "status": {"200": good * seconds, "503": (asked - good) * seconds},
+            "errors": {},
+            "latency": {"200": latency},
+            "lag": {"p99": 5e3 if asked > self.slots else 1.0},
+            "backlog": max(0, int(asked) - self.slots),
+        }
+
+
+def ignore(_: str) -> None:
+    """Nobody is told."""
+
+
+def run_bedeck(*args: object) -> Result:
+    return CliRunner().invoke(verbs, [str(arg) for arg in args], catch_exceptions=False)
+
+
+def refused(*args: object) -> str:
+    """What is said to wrong usage."""
+    done = run_bedeck(*args)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "please report" not in done.stderr
+    return done.stderr
 
 
 def quiet(serve: Callable[[socket.socket], None], client: socket.socket) -> None:
@@ -194,28 +278,212 @@ def test_lists_are_drawn_from_the_catalogue(tmp_path: Path):
     assert 0.96 < sum(record is not None for record in found) / len(found) < 1
     assert json.loads(post("/x", lists, ["a"], "h")[0].split(b"\r\n\r\n")[1]) == {"ids": lists[0], "fields": ["a"]}
     assert all(isinstance(key, int) for key in sampled(catalogue["album"], 5, 1)[0])
-    with pytest.raises(TypeError, match="bytes"):
+    with pytest.raises(ValueError, match="bytes"):
         sampled(catalogue["raw"], 5, 1)
 
 
 def test_announcing_leaves_things_as_they_were(tmp_path: Path):
     publish(tmp_path / "store", 1)
     store = Store.at(tmp_path / "store")
-    with pytest.raises(StoreError, match="two versions"), announcing(store, 1):
+    said: list[str] = []
+    with pytest.raises(StoreError, match="two versions"), announcing(store, 1, said.append):
         pass
     publish(tmp_path / "store", 2)
-    with announcing(store, 0.01) as announced:
+    with announcing(store, 0.01, said.append) as announced:
         while announced() < 3:
             pass
-    head = store.newest()
-    assert head is not None
-    assert head.announced.version == 2
+    assert (announced_in(store), said) == (2, [])
+
+
+def test_announcing_leaves_what_somebody_else_announces(tmp_path: Path):
+    for edition in (1, 2, 3):
+        publish(tmp_path / "store", edition)
+    store, said = Store.at(tmp_path / "store"), queue.Queue[str]()
+    with announcing(store, 0.01, said.put):
+        store.rollback(1, "both of the others are wrong")
+        assert "no more is announced: version 1" in said.get(timeout=PATIENCE)
+    assert announced_in(store) == 1
+
+
+def test_a_service_ends_with_who_started_it(tmp_path: Path):
+    publish(tmp_path / "store")
+    with benching(tmp_path / "store", "--seconds", "600") as bench:
+        started = waited(lambda: found if len(found := descendants(bench.pid)) > 1 else None)
+        bench.kill()
+        bench.wait()
+        waited(lambda: not any(is_there(pid) for pid in started))
+
+
+def test_a_service_that_says_much_goes_on(tmp_path: Path):
+    for edition in (1, 2):
+        publish(tmp_path / "store", edition)
+    store = Store.at(tmp_path / "store")
+    with Service(str(tmp_path / "store"), ["--poll", "0.05"]) as service:
+        log = os.open(f"/proc/{service.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+        os.write(log, b"a line\n" * 100_000)  # as much as it takes
+        os.close(log)
+        for version in (1, 2, 1):
+            store.rollback(version, "is this seen?")
+            waited(partial(serves, service, version))
+
+
+def serves(service: Service, edition: int) -> bool:
+    client = http.client.HTTPConnection(*service.address, timeout=PATIENCE)
+    with closing(client):
+        client.request("GET", "/v1/track?ids=t1&fields=edition")
+        return bool(json.loads(client.getresponse().read())[0]["edition"] == edition)
+
+
+def test_a_service_may_have_processors_of_its_own(tmp_path: Path):
+    publish(tmp_path / "store")
+    one = {min(os.sched_getaffinity(0))}
+    with Service(str(tmp_path / "store"), cpus=one) as service:
+        assert [os.sched_getaffinity(pid) for pid in (service.pid, *service.workers())] == [one, one]
+
+
+def test_a_service_that_does_not_start_is_told_of(tmp_path: Path):
+    with pytest.raises(StoreError, match="no bedeck store"), Service(str(tmp_path / "none")):
+        pass
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_refresh_that_is_ended_leaves_things_as_they_were(tmp_path: Path, number: signal.Signals, code: int):
+    for edition in (1, 2):
+        publish(tmp_path / "store", edition)
+    store = Store.at(tmp_path / "store")
+    with benching(tmp_path / "store", "--scenario", "refresh", "--every", "0.5", "--seconds", "600") as bench:
+        waited(lambda: announced_in(store) == 1)
+        started = descendants(bench.pid)
+        bench.send_signal(number)
+        assert bench.wait(PATIENCE) == code
+        assert len(started) >= 2
+        assert not any(is_there(pid) for pid in started)
+    assert announced_in(store) == 2
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b'["t1"]\nnot json\n', "line 2 is no JSON"),
+        (b"\xff\xfe[1]\n", "line 1 is no JSON"),
+        (b"[" * 100_000, "line 1 is no JSON"),
+        (b'"t1"\n', "line 1 is no list"),
+        (b'{"t1": 1}\n', "line 1 is no list"),
+        (b'[["t1"]]\n', "line 1 is no list"),
+        (b"[true]\n", "line 1 is no list"),
+    ],
+)
+def test_lists_that_are_none_are_told_by_line(tmp_path: Path, lists: bytes, words: str):
+    publish(tmp_path / "store")
+    file = tmp_path / "lists"
+    file.write_bytes(lists)
+    said = refused("bench", "serve", tmp_path / "store", "--lists", file)
+    assert f"{file}" in said
+    assert words in said
+    assert 'as ["a", "b"] or [1, 2]' in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rate", "nan"], "nan"),
+        (["--rate", "1e300"], "1000000"),
+        (["--seconds", "nan"], "nan"),
+        (["--bound", "inf"], "inf"),
+        (["--seed", "-1"], "-1"),
+        (["--type", "raw"], "bytes, which JSON does not have: name another type"),
+        (["--url", "http://127.0.0.1:99999"], "a port from 1 to 65535"),
+        (["--url", "http://127.0.0.1:0"], "a port from 1 to 65535"),
+        (["--url", "http://127.0.0.1:8000/metadata"], "no path"),
+        (["--url", "http://[::1"], "http://HOST:PORT is expected"),
+        (["--html", "/nowhere/report.html"], "/nowhere/report.html cannot be written"),
+    ],
+)
+def test_wrong_usage_is_told_before_any_load(tmp_path: Path, options: list[str], words: str):
+    publish(tmp_path / "store")
+    assert words in refused("bench", "serve", tmp_path / "store", *options)
+
+
+def test_a_service_that_refuses_all_is_told_of_with_what_it_says(tmp_path: Path):
+    publish(tmp_path / "store")
+    with server(lambda _: b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n") as port:
+        options = ["--url", f"http://127.0.0.1:{port}", "--connections", "1", "--scenario", "saturation"]
+        assert "but 404 (" in refused("bench", "serve", tmp_path / "store", *options)
+
+
+def test_what_was_measured_is_told_though_no_report_can_be_written(tmp_path: Path):
+    publish(tmp_path / "store")
+    folder = tmp_path / "reports"
+    folder.mkdir()
+
+    def answer(_: int) -> bytes:
+        if folder.exists():
+            folder.rmdir()
+        return OK
+
+    with server(answer) as port:
+        options = ["--url", f"http://127.0.0.1:{port}", "--seconds", "1", "--html", folder / "report.html", "--json"]
+        done = run_bedeck("bench", "serve", tmp_path / "store", *options)
+    assert done.exit_code == 5
+    assert "No such file" in done.stderr
+    assert json.loads(done.stdout)["status"]["200"] > 0
+
+
+def test_a_report_tells_how_long_the_lists_of_a_file_are(tmp_path: Path):
+    publish(tmp_path / "store")
+    file, html = tmp_path / "lists", tmp_path / "report.html"
+    file.write_text('["t1", "t2"]\n["t1", "t2", "t3", "t4"]\n')
+    with server(lambda _: OK) as port:
+        options = ["--lists", file, "--url", f"http://127.0.0.1:{port}", "--seconds", "1", "--html", html]
+        assert run_bedeck("bench", "serve", tmp_path / "store", *options).exit_code == 0
+    assert "lists of 3</title>" in html.read_text()
 
 
 def test_goodput_counts_what_was_in_time():
     latency = {"count": 1000, "spread": [1e3] * 970 + [4e4] * 20 + [6e4] * 10}
     assert goodput({"latency": {"200": latency}, "seconds": 10.0}, 0.05) == 99.0
     assert goodput({"latency": {}, "seconds": 10.0}, 0.05) == 0.0
+
+
+def test_most_that_is_kept_up_with_is_found_where_a_closed_loop_is_mostly_refused():
+    told = Bench(Shedding("", 0, [])).saturation(2.0, ignore)
+    assert told["saturation"] == pytest.approx(1000, rel=0.05)
+    assert told["searched"][0]["answered"] == 20
+
+
+def test_a_service_that_never_says_200_has_no_saturation():
+    with (
+        server(lambda _: b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n") as port,
+        pytest.raises(ValueError, match=r"nothing is answered with 200, but 404 \("),
+    ):
+        Bench(Load("127.0.0.1", port, [GET], connections=1)).saturation(1.0, ignore)
+
+
+def test_overload_has_as_many_connections_as_requests_may_wait():
+    told = Bench(Shedding("", 0, [])).overload(2, 2.0, ignore)
+    assert told["connections"] == 400
+    assert told["goodput_of_saturation"] == pytest.approx(1, rel=0.05)
+    assert Bench(Shedding("", 0, []), bound=0.2).overload(4, 2.0, ignore)["connections"] > 1500
+    assert Bench(Shedding("", 0, [], connections=500)).overload(4, 2.0, ignore)["connections"] == 500
+
+
+def test_overload_tells_no_share_where_this_side_held_requests_back():
+    told = Bench(Shedding("", 0, [], slots=300)).overload(10, 2.0, ignore)
+    assert (told["backlog"] > 0, told["goodput_of_saturation"]) == (True, None)
+    text = "\n".join(load_text({**told, "memory": None}))
+    assert "waited on this side until one of its" in text
+    assert "too slow" not in text
+    assert "of the saturation" not in text
+
+
+def test_who_never_answers_does_not_make_this_side_too_slow():
+    with server(lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n") as port:
+        told = Bench(Load("127.0.0.1", port, [GET], connections=2, timeout=0.2)).steady(100.0, 1.0)
+    text = "\n".join(load_text({**told, "memory": None}))
+    assert "waited on this side" in text
+    assert "too slow" not in text
 
 
 @pytest.mark.parametrize("scenario", ["steady", "saturation", "overload", "refresh"])

@@ -113,6 +113,13 @@ def test_versions_tells_damage(store: LocalStore) -> None:
     assert store.place in refused(3, "pin", store.place, 2, "--reason", "why")
 
 
+def test_a_rollback_may_be_instead_of_one_version_alone(store: LocalStore) -> None:
+    assert store.rollback(2, "why", instead=3).announced.version == 2
+    with pytest.raises(bedeck.BusyError, match=r"version 2 is what is announced in .*, and no longer 3"):
+        store.rollback(1, "why", instead=3)
+    assert store.resolve().version == 2
+
+
 def test_pin_unpin_and_rollback(store: LocalStore) -> None:
     place = store.place
     assert ok("pin", place, 1, "--reason", "bad").splitlines() == [

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bedeck._bench.loads import Load, Told
+from bedeck._bench.measuring import measured
 from bedeck.plan import At, Measured, breaking, expect, plan
 from serving import publish
 
@@ -152,16 +154,57 @@ def test_measurements_are_checked(alone: list[float], besides: list[float], ladd
         Measured(5, alone, besides, ladder)
 
 
+@pytest.mark.parametrize(
+    ("status", "errors", "words"),
+    [
+        ({"200": 5, "503": 95}, {}, r"503 \(95 times\)"),
+        ({"200": 95}, {"timeout": 5}, r"timeout \(5 times\)"),
+        ({"404": 100}, {}, r"404 \(100 times\)"),
+        ({}, {}, "longer"),
+    ],
+)
+def test_what_is_not_answered_is_no_measurement(status: dict[str, int], errors: dict[str, int], words: str):
+    class Failing(Load):
+        def run(self, *_how: object, **_more: object) -> Told:
+            return {"seconds": 1.0, "status": status, "errors": errors}
+
+    with pytest.raises(ValueError, match=words):
+        measured(Failing("", 0, []), [], 3)
+
+
+def refused(store: Path, *options: str) -> str:
+    """What `bedeck plan` says to what it cannot do."""
+    command = [sys.executable, "-m", "bedeck", "plan", str(store), "--type", "track", "--seconds", "3", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "please report" not in done.stderr
+    return done.stderr
+
+
+def test_the_command_tells_what_it_cannot_plan(tmp_path: Path):
+    publish(tmp_path / "store")
+    assert "cannot be written" in refused(tmp_path / "store", "--rps", "10", "--p99", "50", "--plot", "/nowhere/a.svg")
+    assert "inf" in refused(tmp_path / "store", "--rps", "inf", "--p99", "50")
+    long = tmp_path / "long"
+    long.write_text(json.dumps(["t1"] * 10_001))
+    assert "413" in refused(tmp_path / "store", "--rps", "10", "--p99", "50", "--lists", str(long))
+    assert "Ask for a higher bound" in refused(tmp_path / "store", "--rps", "10", "--p99", "0.001", "--size", "5")
+
+
 def test_the_command_measures_and_plans(tmp_path: Path):
     publish(tmp_path / "store")
     plot = tmp_path / "plan.svg"
+    lists = tmp_path / "lists"
+    lists.write_text(json.dumps([f"t{n}" for n in range(20)]))
     command = [sys.executable, "-m", "bedeck", "plan", str(tmp_path / "store"), "--type", "track", "--rps", "1000"]
-    arguments = ["--size", "20", "--p99", "1000", "--seconds", "3", "--plot", str(plot), "--json"]
+    arguments = ["--lists", str(lists), "--p99", "1000", "--seconds", "3", "--plot", str(plot), "--json"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     found = json.loads(done.stdout)
+    assert found["size"] == 20
     assert found["machines"] >= 2
     assert found["saturation"] >= found["breaking"] > 0
     assert plot.read_text().startswith("<svg")
+    assert "Lists of 20:" in plot.read_text()
     text = subprocess.run([*command, *arguments[:-1]], capture_output=True, text=True, check=True).stdout  # noqa: S603 - ours
     assert "machines with" in text
     wrong = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours

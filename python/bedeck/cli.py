@@ -15,7 +15,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line with ``args``, or those of the process, and exit with its code.
 
     Exit codes: 0 done, 1 not found, 2 usage, schema or selection, 3 damaged data, 4 a source refused, 5 anything else,
-    130 interrupted, 141 nobody reads the output any more, 143 told to end.
+    129 and 143 told to end, 130 interrupted, 141 nobody reads the output any more.
     """
     try:
         # They import click, which only the command line needs.

@@ -194,8 +194,10 @@ class Store:
 
         return self._change("unpin", reason, change)
 
-    def rollback(self, version: int, reason: str) -> Entry:
+    def rollback(self, version: int, reason: str, *, instead: int | None = None) -> Entry:
         """Announce ``version`` again, instead of what is announced now; the next build goes on from there.
+
+        With ``instead`` only where that version is announced: BusyError where somebody has announced another one.
 
         A pin stays: what is pinned is served until it is unpinned. Builds that are running find out when they announce.
         Raises NotFoundError where there is no such version any more, DamagedError where a file of it is missing, and
@@ -203,6 +205,11 @@ class Store:
         """
 
         def change(head: Entry) -> tuple[Ref, Ref | None]:
+            if instead not in {None, head.announced.version}:
+                raise BusyError(
+                    f"version {head.announced.version} is what is announced in {self.place}, and no longer {instead}:"
+                    " somebody else changed that"
+                )
             if head.announced.version == version:
                 raise StoreError(f"version {version} is what is announced in {self.place}: name another one")
             return self._kept(version), head.pinned

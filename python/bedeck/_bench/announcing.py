@@ -4,17 +4,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bedeck.errors import StoreError
+from bedeck.errors import BusyError, StoreError
 from bedeck.store import Store
 
 __all__ = ["announcing"]
 
 
 @contextmanager
-def announcing(store: Store, every: float) -> Iterator[Callable[[], int]]:
+def announcing(store: Store, every: float, say: Callable[[str], object]) -> Iterator[Callable[[], int]]:
     """Announce one or the other every so many seconds; what is given tells how often that was done.
 
-    What was announced before is announced in the end. Raises `StoreError` where there are not two versions.
+    What was announced before is announced in the end. Where somebody else announces a version meanwhile, that one is
+    left alone, ``say`` is told, and no more is announced. Raises `StoreError` where there are not two versions.
     """
     versions = [info.version for info in store.versions() if not info.damage]
     head = store.newest()
@@ -26,8 +27,13 @@ def announcing(store: Store, every: float) -> Iterator[Callable[[], int]]:
     done: list[int] = []
 
     def announce() -> None:
-        while not ended.wait(every):
-            done.append(store.rollback((other, before)[len(done) % 2], "load test").number)
+        now, then = before, other
+        try:
+            while not ended.wait(every):
+                done.append(store.rollback(then, "load test", instead=now).number)
+                now, then = then, now
+        except StoreError as error:
+            say(f"no more is announced: {error}")
 
     thread = threading.Thread(target=announce, name="bedeck-announcing")
     thread.start()
@@ -37,4 +43,7 @@ def announcing(store: Store, every: float) -> Iterator[Callable[[], int]]:
         ended.set()
         thread.join()
         if len(done) % 2:
-            store.rollback(before, "load test ended")
+            try:
+                store.rollback(before, "load test ended", instead=other)
+            except BusyError as error:
+                say(f"version {before} is not announced again: {error}")

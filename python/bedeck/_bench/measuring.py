@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bedeck._bench.loads import Load, Told
+from bedeck._bench.loads import Load, Told, outcome
 from bedeck.plan import At, Measured
 
 __all__ = ["measured"]
@@ -15,23 +15,36 @@ MILLION: Final = 1e6
 
 
 def measured(load: Load, workers: Sequence[int], seconds: float) -> Measured:
-    """From a service whose processes ``workers`` get nothing but this load, within some ``seconds``."""
+    """From a service whose processes ``workers`` get nothing but this load, within some ``seconds``.
+
+    Raises ``ValueError`` where not every request is answered with 200: others take something else.
+    """
     each = seconds / (len(LADDER) + 2)
-    closed = load.run(None, each, warm=each / 10)
-    top = closed["status"].get("200", 0) / closed["seconds"]
-    if not top:
-        raise ValueError(f"no request is answered with 200: {closed['status']} {closed['errors']}")
-    alone = replace(load, connections=1).run(None, each, warm=each / 10)
+    closed = whole(load.run(None, each, warm=each / 10))
+    top = closed["status"]["200"] / closed["seconds"]
+    alone = whole(replace(load, connections=1).run(None, each, warm=each / 10))
     steps: list[At] = []
     besides: list[float] = []
     for share in LADDER:
         before = busy(workers)
-        told = load.run(top * share, each, warm=0.0)
+        told = whole(load.run(top * share, each, warm=0.0))
         took = (busy(workers) - before) / told["status"]["200"]
         besides = besides or spread(told)
         # A request takes one of the workers, each of which gets its part.
         steps.append(At(top * share / len(workers), took, told["latency"]["200"]["p50"] / MILLION))
     return Measured(top / len(workers), spread(alone), besides, steps)
+
+
+def whole(told: Told) -> Told:
+    """The same, where every request was answered with 200, and there was one."""
+    if set(told["status"]) == {"200"} and not told["errors"]:
+        return told
+    if not told["status"] and not told["errors"]:
+        raise ValueError(f"no request ended within {told['seconds']:.2g} s: measure for longer, with more seconds")
+    raise ValueError(
+        f"not all requests were answered with 200, as a plan takes it: {outcome(told)}. Ask for what the service takes,"
+        " and for shorter lists where it is too slow"
+    )
 
 
 def spread(told: Told) -> list[float]:

@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 from urllib.parse import urlsplit
 
 from bedeck.errors import StoreError
@@ -19,29 +21,37 @@ from bedeck.errors import StoreError
 __all__ = ["Service", "private"]
 
 PATIENCE: Final = 600.0
+GRACE: Final = 2.0
+LINES: Final = 5  # of the log, the last ones, are kept to be told
 
 
 class Service:
     """``bedeck serve`` on a free port of this host, as a context: started, ready, and ended with it.
 
-    Raises `StoreError` where it does not start.
+    It also ends where this process does, even by SIGKILL. Raises `StoreError` where it does not start.
     """
 
     def __init__(self, store: str, options: Sequence[str] = (), cpus: set[int] | None = None) -> None:
-        self._command = [sys.executable, "-m", "bedeck", "serve", store, "--port", "0", *options]
+        self._command = [sys.executable, "-m", "bedeck._bench.tied", "serve", store, "--port", "0", *options]
         self._cpus = cpus
+        self._said: deque[str] = deque(maxlen=LINES)
+        self._told = threading.Event()  # where it is, or nothing any more
         self.url = ""
 
     def __enter__(self) -> Self:
-        cpus = self._cpus
         self._process = subprocess.Popen(  # noqa: S603 - this very package
             self._command,
+            stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),  # noqa: PLW1509 - no threads here
+            encoding="utf-8",
+            errors="replace",
         )
+        self._listener = threading.Thread(target=self._listen, args=[self._process.stderr], daemon=True)
+        self._listener.start()
         try:
-            self.url = self._announced()
+            if self._cpus is not None:  # before it has threads and workers, which get the same
+                os.sched_setaffinity(self._process.pid, self._cpus)
+            self._told.wait()
             self._wait()
         except BaseException:
             self._end()
@@ -72,19 +82,26 @@ class Service:
         """Bytes that the workers have to themselves: not those of the catalogue, which they share."""
         return sum(private(pid) for pid in self.workers())
 
-    def _announced(self) -> str:
-        said = []
-        for line in self._process.stderr or ():
-            try:
-                told = json.loads(line)
-            except ValueError:
-                said.append(line.strip())
-                continue
-            if told["message"] == "serving":
-                return str(told["url"])
-        raise StoreError(f"the service did not start: {' '.join(said) or 'it said nothing'}")
+    def _listen(self, log: IO[str]) -> None:
+        """Read the log to its end: where nobody does, workers wait for that, and follow no store meanwhile."""
+        try:
+            with log:
+                for line in log:
+                    self._said.append(line)
+                    if not self.url and '"message": "serving"' in line:
+                        self.url = json.loads(line)["url"]
+                        self._told.set()
+        finally:
+            self._told.set()
+
+    def _last(self) -> str:
+        """What it said last: lines that are no log, where there are some."""
+        lines = self._said.copy()
+        return " ".join(line.strip() for line in lines if line[0] != "{") or " ".join(lines) or "it said nothing"
 
     def _wait(self) -> None:
+        if not self.url:
+            raise StoreError(f"the service did not start: {self._last()}")
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             try:
@@ -92,7 +109,7 @@ class Service:
                     return
             except (OSError, urllib.error.URLError):
                 if self._process.poll() is not None:
-                    raise StoreError("the service ended before it was ready") from None
+                    raise StoreError(f"the service ended before it was ready: {self._last()}") from None
                 time.sleep(0.02)
         raise StoreError(f"the service was not ready within {PATIENCE:.0f} s")
 
@@ -103,8 +120,9 @@ class Service:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stderr:
-            self._process.stderr.close()
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._listener.join(GRACE)
 
 
 def private(pid: int) -> int:

@@ -46,9 +46,13 @@ class Exit(IntEnum):
     DAMAGED = 3
     REFUSED = 4
     UNEXPECTED = 5
-    INTERRUPTED = 130  # what shells show for a process that SIGINT ended
+    HUNG_UP = 129  # what shells show for a process that SIGHUP ended
+    INTERRUPTED = 130  # and for SIGINT
     BROKEN_PIPE = 141  # and for SIGPIPE
     TERMINATED = 143  # and for SIGTERM
+
+
+_ENDS = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}
 
 
 class Verbs(click.Group):
@@ -85,12 +89,17 @@ class Verbs(click.Group):
 
 @contextmanager
 def ending_in_order() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does, so that what it made is taken away. For the main thread."""
-    before = signal.signal(signal.SIGTERM, _terminate)
+    """Let signals end the block as an exception does, so that what it made is taken away. For the main thread.
+
+    SIGTERM, and SIGHUP of a terminal that is gone; not those that are ignored, as below nohup.
+    """
+    heeded = [number for number in _ENDS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _end) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -105,9 +114,10 @@ def _warning_in_lines() -> Iterator[None]:
         yield
 
 
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-    raise SystemExit(Exit.TERMINATED)
+def _end(number: int, _frame: object) -> NoReturn:
+    for each in _ENDS:
+        signal.signal(each, signal.SIG_IGN)  # once is enough
+    raise SystemExit(_ENDS[signal.Signals(number)])
 
 
 def _code(error: Exception) -> Exit:

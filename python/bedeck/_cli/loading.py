@@ -1,21 +1,23 @@
 """The verbs that put load on a service: bench serve, plan."""
 
-import json
+import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 import bedeck
 from bedeck._bench.loads import Arrivals, Load
 from bedeck._bench.page import page, short
-from bedeck._bench.traffic import post, sampled
+from bedeck._bench.traffic import post, sampled, written
+from bedeck._cli.exits import ending_in_order
 from bedeck._cli.facts import Facts, as_json, tell
+from bedeck._cli.numbers import Number
 from bedeck._cli.sizes import Size
 from bedeck._cli.terminal import heading, human, table
 from bedeck.bench import SCENARIOS, Bench, Scenario
@@ -25,7 +27,19 @@ __all__ = ["bench", "plan"]
 
 MILLI = 1000.0
 LONGEST = 86_400
+LONGEST_MS = LONGEST * 1000
+MOST = 1_000_000  # requests a second, which no core sends
 SAMPLES = 200  # of memory
+ADDRESS = re.compile(r"http://(?:(?P<host>[^\s/?#@:\[\]]+)|\[(?P<six>[\da-fA-F:.]+)\])(?::(?P<port>\d{1,5}))?/?")
+A_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def writable(context: click.Context, param: click.Parameter, file: Path | None) -> Path | None:
+    """A file that can be written, as far as that can be told before there is something to write."""
+    if file is not None and not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise click.BadParameter(f"{file} cannot be written: name one in a folder where it can.", context, param)
+    return file
+
 
 a_type = click.option("--type", "type_", metavar="TYPE", help="The type to ask for; the first one by default.")
 some_fields = click.option("--fields", metavar="A,B", help="Fields to ask for; all of the type by default.")
@@ -34,11 +48,16 @@ of_size = click.option(
 )
 some_lists = click.option(
     "--lists",
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with a JSON list of ids in each line, to ask for.",
 )
 a_bound = click.option(
-    "--bound", type=click.FloatRange(1), default=50, show_default=True, metavar="MS", help="What an answer may take."
+    "--bound",
+    type=Number(1, LONGEST_MS),
+    default=50,
+    show_default=True,
+    metavar="MS",
+    help="What an answer may take.",
 )
 
 
@@ -60,17 +79,22 @@ a_bound = click.option(
     help="steady: --rate. saturation: search the highest rate. overload: --factor times that. refresh: --rate, while"
     " STORE announces its two newest versions in turn.",
 )
-@click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), default=1000, show_default=True, help="Requests a second."
-)
-@click.option("--seconds", type=click.FloatRange(1, LONGEST), default=10, show_default=True)
+@click.option("--rate", type=Number(0, MOST, min_open=True), default=1000, show_default=True, help="Requests a second.")
+@click.option("--seconds", type=Number(1, LONGEST), default=10, show_default=True)
 @click.option("--connections", type=click.IntRange(1, 60_000), default=64, show_default=True)
 @click.option("--arrivals", type=click.Choice(["poisson", "constant"]), default="poisson", show_default=True)
-@click.option("--factor", type=click.FloatRange(1), default=1.5, show_default=True, help="For overload.")
-@click.option("--every", type=click.FloatRange(0.1), default=6, show_default=True, metavar="S", help="For refresh.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, another schedule.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with plots.")
+@click.option("--factor", type=Number(1, 100), default=1.5, show_default=True, help="For overload.")
+@click.option("--every", type=Number(0.1, LONGEST), default=6, show_default=True, metavar="S", help="For refresh.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 64) - 1),
+    default=1,
+    show_default=True,
+    help="Another seed, another schedule.",
+)
+@click.option("--html", type=A_FILE, callback=writable, metavar="FILE", help="Write a report with plots.")
 @as_json
+@ending_in_order()
 def bench(  # noqa: PLR0913 - each is an argument or an option
     what: str,  # noqa: ARG001 - there is one thing
     store: str,
@@ -98,8 +122,8 @@ def bench(  # noqa: PLR0913 - each is an argument or an option
     How many requests it answers, and how soon. Requests are due at set times, however long those before them take, and
     latencies count from then. Load takes a core of this host.
     """
-    requests = asked(store, type_, fields, size, lists, seed)
-    with reached(store, url, workers, ["--bound", str(bound)]) as (host, port, pids):
+    requests, size = asked(store, type_, fields, size, lists, seed)
+    with reached(store, url, workers, ["--bound", str(bound)]) as (host, port, pids), explained():
         load = Load(host, port, requests, connections=connections, seed=seed)
         runner = Bench(load, bound / MILLI, arrivals)
         with memory_of(pids, max(1.0, seconds / SAMPLES)) as samples:
@@ -109,13 +133,15 @@ def bench(  # noqa: PLR0913 - each is an argument or an option
                 case "overload":
                     told = runner.overload(factor, seconds, note)
                 case "refresh":
-                    told = runner.refresh(rate, seconds, Store.at(store), every)
+                    told = runner.refresh(rate, seconds, Store.at(store), every, note)
                 case _:
                     told = runner.steady(rate, seconds)
         told["memory"] = {"before": samples[0][1], "after": samples[-1][1], "series": samples} if pids else None
-    if html is not None:
-        html.write_text(page(told, f"bedeck bench serve: {scenario}, lists of {size}"), "utf-8")
-    tell(short(told), load_text, as_json=as_json)
+    try:
+        if html is not None:
+            html.write_text(page(told, f"bedeck bench serve: {scenario}, lists of {size}"), "utf-8")
+    finally:
+        tell(short(told), load_text, as_json=as_json)
 
 
 @click.command()
@@ -124,16 +150,17 @@ def bench(  # noqa: PLR0913 - each is an argument or an option
 @some_fields
 @of_size
 @some_lists
-@click.option("--rps", type=click.FloatRange(0, min_open=True), required=True, metavar="R", help="Requests a second.")
+@click.option("--rps", type=Number(1e-3, 1e9), required=True, metavar="R", help="Requests a second.")
 @click.option(
-    "--p999", type=click.FloatRange(0, min_open=True), metavar="MS", help="What 99.9 % of the answers may take."
+    "--p999", type=Number(0, LONGEST_MS, min_open=True), metavar="MS", help="What 99.9 % of the answers may take."
 )
-@click.option("--p99", type=click.FloatRange(0, min_open=True), metavar="MS", help="Or 99 % of them.")
+@click.option("--p99", type=Number(0, LONGEST_MS, min_open=True), metavar="MS", help="Or 99 % of them.")
 @click.option("--cores", type=click.IntRange(1), default=2, show_default=True, help="Of a machine: one worker each.")
-@click.option("--seconds", type=click.FloatRange(3, LONGEST), default=30, show_default=True, help="To measure for.")
+@click.option("--seconds", type=Number(3, LONGEST), default=30, show_default=True, help="To measure for.")
 @click.option("--worker-memory", type=Size(1), default=128 << 20, metavar="SIZE", help="Of a worker. [128MiB]")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Write latency against load.")
+@click.option("--plot", type=A_FILE, callback=writable, metavar="FILE.svg", help="Write latency against load.")
 @as_json
+@ending_in_order()
 def plan(  # noqa: PLR0913 - each is an option
     store: str,
     *,
@@ -162,39 +189,45 @@ def plan(  # noqa: PLR0913 - each is an option
     share, bound = (0.999, p999) if p99 is None else (0.99, p99)
     if bound is None or (p999 is None) == (p99 is None):
         raise click.UsageError("name one of --p999 and --p99.", click.get_current_context())
-    requests = asked(store, type_, fields, size, lists, 1)
-    with reached(store, None, 1, ["--bound", "60000"]) as (host, port, workers):
+    requests, size = asked(store, type_, fields, size, lists, 1)
+    with reached(store, None, 1, ["--bound", "60000"]) as (host, port, workers), explained():
         found = measured(Load(host, port, requests, timeout=60), workers, seconds)
     catalogue = bedeck.open(store).info()["bytes"]
-    answer = planned(
-        found, rps, size=size, bound=bound / MILLI, share=share, cores=cores, catalogue=catalogue, worker=worker_memory
-    )
-    if plot is not None:
-        series = {
-            name: [(of.rate, getattr(of, name) * MILLI) for of in answer.table] for name in ("p999", "p99", "p50")
-        }
-        first, last = answer.table[0].rate, answer.table[-1].rate
-        series["the bound"] = [(first, bound), (last, bound)]
-        plot.write_text(
-            lines(f"Lists of {size}: milliseconds, by requests a second of a worker", "a second", series), "utf-8"
-        )
-    tell(answer.as_dict(), plan_text, as_json=as_json)
+    needs = {"cores": cores, "catalogue": catalogue, "worker": worker_memory}
+    with explained():
+        answer = planned(found, rps, size=size, bound=bound / MILLI, share=share, **needs)
+    title = f"Lists of {size}: milliseconds, by requests a second of a worker"
+    series = {name: [(of.rate, getattr(of, name) * MILLI) for of in answer.table] for name in ("p999", "p99", "p50")}
+    series["the bound"] = [(of.rate, bound) for of in (answer.table[0], answer.table[-1])]
+    try:
+        if plot is not None:
+            plot.write_text(lines(title, "a second", series), "utf-8")
+    finally:
+        tell(answer.as_dict(), plan_text, as_json=as_json)
 
 
 def asked(  # noqa: PLR0913, PLR0917 - what makes requests
-    store: str, type_: str | None, fields: str | None, size: int, lists: Path | None, seed: int
-) -> list[bytes]:
-    """Requests for a type of a store."""
+    store: str, type_: str | None, fields: str | None, size: int, file: Path | None, seed: int
+) -> tuple[list[bytes], int]:
+    """Requests for a type of a store, and how many ids they have, on average."""
     catalogue = bedeck.open(store)
     records = catalogue[type_ or catalogue.types[0]]
-    if lists is not None:
-        some = [json.loads(line) for line in lists.read_text("utf-8").splitlines() if line.strip()]
-    else:
-        some = sampled(records, size, seed)
+    with explained():
+        lists = sampled(records, size, seed) if file is None else written(file)
     chosen = fields.split(",") if fields else None
     if chosen:
         records.select(*chosen)
-    return post(f"/v1/{records.name}/decorate", some, chosen, "localhost")
+    length = round(sum(map(len, lists)) / len(lists))
+    return post(f"/v1/{records.name}/decorate", lists, chosen, "localhost"), length
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Tell what there is no answer to as what was asked for wrongly."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(f"{error}.", click.get_current_context()) from error
 
 
 @contextmanager
@@ -203,13 +236,22 @@ def reached(store: str, url: str | None, workers: int, options: list[str]) -> It
     from bedeck._bench.service import Service  # noqa: PLC0415 - which takes long to import
 
     if url is not None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise click.UsageError(f"--url {url}: http://HOST:PORT is expected.", click.get_current_context())
-        yield parts.hostname, parts.port or 80, []
+        yield *address(url), []
         return
     with Service(store, ["--workers", str(workers), *options]) as service:
         yield *service.address, service.workers()
+
+
+def address(url: str) -> tuple[str, int]:
+    """Host and port of a service."""
+    found = ADDRESS.fullmatch(url)
+    port = int(found["port"] or 80) if found else 0
+    if found is None or not 0 < port < 1 << 16:
+        raise click.UsageError(
+            f"--url {url}: http://HOST:PORT is expected, with a port from 1 to 65535 and no path.",
+            click.get_current_context(),
+        )
+    return found["host"] or found["six"], port
 
 
 @contextmanager
@@ -252,7 +294,8 @@ def load_text(told: Facts) -> Iterable[str]:
     yield f"  {told['goodput']:,.0f} a second were answered within {told['bound'] * MILLI:g} ms"
     if "recovered" in told:
         after = "recovered" if told["recovered"] else "did NOT recover"
-        yield f"  {told['goodput_of_saturation']:.0%} of the saturation; {after} after it"
+        share = told["goodput_of_saturation"]
+        yield f"  {after} after it" if share is None else f"  {share:.0%} of the saturation; {after} after it"
     if "announced" in told:
         yield f"  {told['announced']} announcements, {len(told['versions'])} versions in answers"
     if told["memory"]:
@@ -267,7 +310,12 @@ def load_text(told: Facts) -> Iterable[str]:
     yield from table(rows, numbers=range(1, 7))
     for why, number in told["errors"].items():
         yield f"  {number:,} without an answer: {why}"
-    if told["lag"]["p99"] > MILLI:
+    if told["backlog"]:
+        yield (
+            f"note: up to {told['backlog']:,} requests waited on this side until one of its {told['connections']:,}"
+            " connections was free: the service was not asked for all that was due. --connections has more"
+        )
+    elif told["lag"]["p99"] > MILLI:
         late = told["lag"]["p99"] / MILLI
         yield f"note: 1 % of the requests were sent over {late:.1f} ms late: this side was too slow"
 
