@@ -6,6 +6,8 @@ import json
 import socket
 import subprocess
 import sys
+import time
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from http.client import HTTPException
@@ -28,7 +30,10 @@ from starlette.websockets import WebSocketDisconnect
 
 import bedeck
 from bedeck._core import read_ids, read_uris
+from bedeck._serve.api import Job
+from bedeck._serve.encoding import encoded
 from bedeck._serve.exposition import METRICS
+from bedeck._serve.message import Answer, Request
 from bedeck.app import App, Limits
 from serving import Served, Told, publish, served, waited
 
@@ -270,6 +275,9 @@ def test_long_bodies_are_compressed_for_who_takes_that(store: Path, catalogue: b
             ("gzip", "gzip"),
             ("br, *", "gzip"),
             ("gzip;q=0", None),
+            ("gzip;\tq=0.000", None),
+            ("gzip;q=0.;x=1", None),
+            ("gzip;q=0.01", "gzip"),
             ("identity", None),
             ("", None),
         ):
@@ -298,6 +306,38 @@ def test_lines_are_compressed_while_they_are_made(store: Path, catalogue: bedeck
             assert told.headers["transfer-encoding"] == "chunked"
             assert unpacked(told.body) == lines
             assert len(told.body) < len(lines) or accepted == "identity"
+
+
+def stepped(begun: Answer | Job) -> tuple[Answer, int]:
+    """An answer, and the steps that it took."""
+    steps = 0
+    while not isinstance(begun, Answer):
+        try:
+            next(begun)
+            steps += 1
+        except StopIteration as ended:
+            return ended.value, steps
+    return begun, steps
+
+
+def test_what_is_compressed_gives_way_and_keeps_its_time():
+    body = bytes(range(256)) * 8000
+    for seconds, encoding in ((3600.0, (b"content-encoding", b"gzip")), (-1.0, (b"vary", b"accept-encoding"))):
+        request = Request("GET", "/v1/track", "", {b"accept-encoding": b"gzip"}, time.monotonic())
+        request.deadline += seconds
+        answer, steps = stepped(encoded(Answer(body), request, 1))
+        assert isinstance(answer.body, bytes)
+        assert answer.headers[-1] == encoding
+        assert (answer.body if seconds < 0 else gzip.decompress(answer.body)) == body
+        assert steps > 50 if seconds > 0 else steps == 1
+
+
+def test_compressed_lines_can_be_read_as_they_come():
+    request = Request("GET", "/v1/track", "", {b"accept-encoding": b"gzip"}, time.monotonic())
+    lines = [b'{"id":"t%d"}\n' % n for n in range(5)]
+    answer, _ = stepped(encoded(Answer(iter(lines)), request, 1))
+    unpacked = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    assert [unpacked.decompress(piece) for piece in answer.body] == [*lines, b""]
 
 
 def mounted(app: App, *places: str) -> Starlette:

@@ -1,7 +1,10 @@
 """What OpenTelemetry is told, by a collector that keeps it."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,21 +19,36 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 
 
+@dataclass
+class Collected:
+    """What a collector has, and where it listens."""
+
+    spans: list[Any] = field(default_factory=list)
+    numbers: list[Any] = field(default_factory=list)
+    services: set[str] = field(default_factory=set)
+    place: str = ""
+
+
+def attributes(of: Any) -> dict[str, Any]:
+    """By their names."""
+    return {each.key: each.value.string_value or each.value.int_value for each in of.attributes}
+
+
 @pytest.fixture
-def collected() -> Iterator[tuple[str, list[Any], list[Any]]]:
-    """Where it listens, spans and metrics."""
-    spans: list[Any] = []
-    numbers: list[Any] = []
+def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
+    found = Collected()
 
     class Collector(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             if self.path == "/v1/traces":
                 told = ExportTraceServiceRequest.FromString(body)
-                spans.extend(span for of in told.resource_spans for scope in of.scope_spans for span in scope.spans)
+                found.spans.extend(s for of in told.resource_spans for scope in of.scope_spans for s in scope.spans)
+                found.services |= {attributes(of.resource)["service.name"] for of in told.resource_spans}
             else:
-                found = ExportMetricsServiceRequest.FromString(body)
-                numbers.extend(of for r in found.resource_metrics for scope in r.scope_metrics for of in scope.metrics)
+                told = ExportMetricsServiceRequest.FromString(body)
+                found.numbers.extend(m for of in told.resource_metrics for s in of.scope_metrics for m in s.metrics)
+                found.services |= {attributes(of.resource)["service.name"] for of in told.resource_metrics}
             self.send_response(200)
             self.end_headers()
 
@@ -40,33 +58,31 @@ def collected() -> Iterator[tuple[str, list[Any], list[Any]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", spans, numbers
+    found.place = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.place)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+    yield found
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_answers_are_spans_and_count(
-    tmp_path: Path, collected: tuple[str, list[Any], list[Any]], monkeypatch: pytest.MonkeyPatch
-):
-    place, spans, numbers = collected
+def test_answers_are_spans_and_count(tmp_path: Path, collected: Collected):
     publish(tmp_path / "store")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", place)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
     with served(tmp_path / "store", telemetry=True) as service:
         service.ask("POST", "/v1/track/decorate", {"ids": ["t1"]}, traceparent=f"00-{TRACE}-{PARENT}-01")
         service.ask("GET", "/v1/track/gone")
         assert service.end() == 0
-    found = {span.name: span for span in spans}
+    found = {span.name: span for span in collected.spans}
     span = found["POST /v1/{type}/decorate"]
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
-    attributes = {of.key: of.value.string_value or of.value.int_value for of in span.attributes}
-    assert attributes["http.response.status_code"] == 200
-    assert attributes["http.route"] == "/v1/{type}/decorate"
-    assert attributes["url.path"] == "/v1/track/decorate"
+    assert attributes(span)["http.response.status_code"] == 200
+    assert attributes(span)["http.route"] == "/v1/{type}/decorate"
+    assert attributes(span)["url.path"] == "/v1/track/decorate"
     assert span.end_time_unix_nano > span.start_time_unix_nano
     assert "GET /v1/{type}/{key}" in found
-    durations = [of for of in numbers if of.name == "http.server.request.duration"]
+    assert collected.services == {"bedeck"}
+    durations = [of for of in collected.numbers if of.name == "http.server.request.duration"]
     points = [point for of in durations for point in of.histogram.data_points]
     assert sum(point.count for point in points) >= 2
     for point in points:
@@ -78,17 +94,47 @@ def test_answers_are_spans_and_count(
 
 
 @pytest.mark.parametrize("server", ["bedeck", "uvicorn"])
-def test_what_the_client_does_not_sample_is_no_span_and_still_counts(
-    tmp_path: Path, collected: tuple[str, list[Any], list[Any]], monkeypatch: pytest.MonkeyPatch, server: str
-):
-    place, spans, numbers = collected
+def test_what_the_client_does_not_sample_is_no_span_and_still_counts(tmp_path: Path, collected: Collected, server: str):
     publish(tmp_path / "store")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", place)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
     with served(tmp_path / "store", telemetry=True, server=server) as service:
         service.ask("GET", "/v1/track/t1", traceparent=f"00-{TRACE}-{PARENT}-00")
         service.ask("GET", "/v1/track?ids=t1", traceparent=f"00-{TRACE}-{PARENT}-01")
         assert service.end() == 0
-    assert {span.name for span in spans if "/v1/" in span.name} == {"GET /v1/{type}"}
-    routes = {of.value.string_value for n in numbers for point in n.histogram.data_points for of in point.attributes}
+    assert {span.name for span in collected.spans if "/v1/" in span.name} == {"GET /v1/{type}"}
+    routes = {
+        of.value.string_value for n in collected.numbers for point in n.histogram.data_points for of in point.attributes
+    }
     assert {"/v1/{type}/{key}", "/v1/{type}"} <= routes
+
+
+def test_paths_make_no_names(tmp_path: Path, collected: Collected, monkeypatch: pytest.MonkeyPatch):
+    publish(tmp_path / "store")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=music")
+    with served(tmp_path / "store", telemetry=True) as service:
+        for path in ("/wp-admin/1.php", "/" + "x" * 20_000, "/livez"):
+            service.ask("GET", path)
+        assert service.end() == 0
+    told = [(span.name, attributes(span)) for span in collected.spans]
+    assert {name for name, _ in told} == {"GET", "GET /livez", "GET /readyz"}
+    assert {of.get("http.route") for _, of in told} == {None, "/livez", "/readyz"}
+    assert max(len(of["url.path"]) for _, of in told) == 1024
+    assert collected.services == {"music"}
+
+
+@pytest.mark.parametrize("parent", [f"00-{'0' * 32}-{PARENT}-00", "garbage-00", f"00-{TRACE.upper()}-{PARENT}-00"])
+def test_what_is_no_parent_decides_nothing(tmp_path: Path, collected: Collected, parent: str):
+    publish(tmp_path / "store")
+    with served(tmp_path / "store", telemetry=True) as service:
+        service.ask("GET", "/v1/track/t1", traceparent=parent)
+        assert service.end() == 0
+    assert "GET /v1/{type}/{key}" in {span.name for span in collected.spans}
+
+
+@pytest.mark.parametrize("interval", ["abc", "0", "-5"])
+def test_an_interval_that_is_none_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: str):
+    publish(tmp_path / "store")
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", interval)
+    command = [sys.executable, "-m", "bedeck", "serve", str(tmp_path / "store"), "--port", "0", "--otel"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert done.returncode == 5
+    assert f"OTEL_METRIC_EXPORT_INTERVAL={interval}: a whole number of milliseconds" in done.stderr

@@ -11,7 +11,7 @@ from bedeck._serve.limits import MOST_FIELDS, Limits
 from bedeck._serve.message import Answer, Problem, Request
 from bedeck._serve.metrics import Block, Slot
 from bedeck._serve.openapi import described, page
-from bedeck._serve.route import OTHER, READING
+from bedeck._serve.route import FIXED, OTHER, READING
 from bedeck.catalogue import Catalogue
 from bedeck.deadline import left
 from bedeck.errors import DeadlineError, Error, MissingKeyError, SelectionError
@@ -95,13 +95,14 @@ class Api:
         self._sought: Sought | None = None
         self.past: list[Sought] = []  # what is not served any more, and takes a moment to unmap
         self._of = (self._decorate, self._mixed, self._list, self._record)
-        self._fixed: Mapping[str, Callable[[], Answer]] = {
-            "/livez": self._alive,
-            "/readyz": self._ready,
-            "/metrics": lambda: Answer(exposition(block), media=b"text/plain; version=0.0.4; charset=utf-8"),
-            "/openapi.json": lambda: self._page("openapi", described),
-            "/docs": lambda: self._page("docs", page, b"text/html; charset=utf-8"),
-        }
+        fixed = (
+            self._alive,
+            self._ready,
+            lambda: Answer(exposition(block), media=b"text/plain; version=0.0.4; charset=utf-8"),
+            lambda: self._page("openapi", described),
+            lambda: self._page("docs", page, b"text/html; charset=utf-8"),
+        )
+        self._fixed: Mapping[str, Callable[[], Answer]] = dict(zip(FIXED, fixed, strict=True))
 
     def close(self) -> None:
         """Answer from the catalogue no more, and close it."""

@@ -67,6 +67,8 @@ class Work:
                 answer = LATE.answer()
             else:
                 begun = desk.api.begin(request)
+                if desk.limits.compress:
+                    begun = encoded(begun, request, desk.limits.compress)
                 if isinstance(begun, Answer):
                     answer = begun
                 else:
@@ -78,8 +80,6 @@ class Work:
             log.exception("a request failed", extra={"path": request.path, "method": request.method})
             answer = Problem(500, "something went wrong here, and is in the log").answer()
         if answer is not None:
-            if desk.limits.compress:
-                answer = encoded(answer, request.headers.get(b"accept-encoding", b""), desk.limits.compress)
             self._waits = False
             desk.gate.left(time.monotonic())
         return answer

@@ -1,67 +1,121 @@
 """Answers in fewer bytes, where the client takes them so: gzip (RFC 1952), and zstd (RFC 8878) where Python has it."""
 
 import importlib
+import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
-from bedeck._serve.message import Answer
+from bedeck._serve.api import Job
+from bedeck._serve.message import Answer, Request
 
 __all__ = ["encoded"]
 
 LEVEL: Final = 1  # more takes many times as long, and gives little
 GZIP: Final = 16 + zlib.MAX_WBITS  # the format, to zlib
 VARY: Final = (b"vary", b"accept-encoding")
+PIECE: Final = 32 << 10  # bytes that are compressed in one go: some hundred microseconds
+REFUSED: Final = re.compile(rb"q[ \t]*=[ \t]*0(\.0*)?")  # a weight of nothing (RFC 9110, 12.4.2)
 
 
 class Packer(Protocol):
     """What makes bytes fewer."""
 
-    def compress(self, data: bytes, /) -> bytes:
-        """What is ready of what was given so far."""
+    def pack(self, data: bytes) -> bytes:
+        """All of ``data``, so that it can be unpacked when that is there."""
 
-    def flush(self) -> bytes:
-        """The rest."""
+    def end(self) -> bytes:
+        """What ends it."""
 
 
-def encoded(answer: Answer, accepted: bytes, least: int) -> Answer:
-    """``answer``, its body compressed where that is at least ``least`` bytes and ``accepted`` has one of `ENCODINGS`.
+class Gzip:
+    """A stream of gzip."""
 
-    A body that is sent while it is made is compressed while it is made, however long it becomes.
+    def __init__(self) -> None:
+        self._stream = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
+
+    def pack(self, data: bytes) -> bytes:
+        """All of ``data``, so that it can be unpacked when that is there."""
+        return self._stream.compress(data) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+
+    def end(self) -> bytes:
+        """What ends it."""
+        return self._stream.flush()
+
+
+def encoded(begun: Answer | Job, request: Request, least: int) -> Answer | Job:
+    """What was ``begun``, with a body of at least ``least`` bytes compressed if the client takes one of `ENCODINGS`.
+
+    That is done piece by piece, between which others have their turn. What is sent while it is made is compressed while
+    it is made, however long it becomes; what is not compressed when its time is over is sent as it is.
     """
-    body = answer.body
+    if isinstance(begun, Answer) and isinstance(begun.body, bytes) and len(begun.body) < least:
+        begun.headers = (*begun.headers, VARY)
+        return begun
+    return _encoded(begun, request, least)
+
+
+def _encoded(begun: Answer | Job, request: Request, least: int) -> Job:
+    answer = begun if isinstance(begun, Answer) else (yield from begun)
     answer.headers = (*answer.headers, VARY)
-    wanted = _wanted(accepted) if not isinstance(body, bytes) or len(body) >= least else None
-    if wanted is not None:
-        packer = ENCODINGS[wanted]()
-        answer.body = b"".join(_packed([body], packer)) if isinstance(body, bytes) else _packed(body, packer)
-        answer.headers = (*answer.headers, (b"content-encoding", wanted))
+    wanted, body = _wanted(request.headers.get(b"accept-encoding", b"")), answer.body
+    if wanted is None or (isinstance(body, bytes) and len(body) < least):
+        return answer
+    packer = ENCODINGS[wanted]()
+    if isinstance(body, bytes):
+        pieces = []
+        for piece in _packed([body], packer):
+            pieces.append(piece)
+            if len(body) > PIECE:
+                yield
+                if time.monotonic() > request.deadline:
+                    return answer
+        answer.body = b"".join(pieces)
+    else:
+        answer.body = _packed(body, packer)
+    answer.headers = (*answer.headers, (b"content-encoding", wanted))
     return answer
 
 
 def _packed(parts: Iterable[bytes], packer: Packer) -> Iterator[bytes]:
     for part in parts:
-        yield packer.compress(part)
-    yield packer.flush()
+        for start in range(0, len(part), PIECE):
+            yield packer.pack(part[start : start + PIECE])
+    yield packer.end()
 
 
 def _wanted(accepted: bytes) -> bytes | None:
     taken = {}
     for part in accepted.lower().split(b","):
-        name, _, weight = part.partition(b";")
-        taken[name.strip()] = weight.replace(b" ", b"") not in {b"q=0", b"q=0.0", b"q=0.00", b"q=0.000"}
+        name, *parameters = [of.strip() for of in part.split(b";")]
+        taken[name] = not any(map(REFUSED.fullmatch, parameters))
     return next((name for name in ENCODINGS if taken.get(name, taken.get(b"*", False))), None)
 
 
 def _encodings() -> dict[bytes, Callable[[], Packer]]:
-    found: dict[bytes, Callable[[], Packer]] = {}
     try:
         zstd = importlib.import_module("compression.zstd")  # from Python 3.14 on
     except ModuleNotFoundError:
-        pass
-    else:
-        found[b"zstd"] = lambda: zstd.ZstdCompressor(LEVEL)
-    return {**found, b"gzip": lambda: zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)}
+        return {b"gzip": Gzip}
+
+    class Zstd:
+        """A frame of zstd."""
+
+        def __init__(self) -> None:
+            self._frame = zstd.ZstdCompressor(LEVEL)
+
+        def pack(self, data: bytes) -> bytes:
+            """All of ``data``, so that it can be unpacked when that is there."""
+            packed: bytes = self._frame.compress(data, self._frame.FLUSH_BLOCK)
+            return packed
+
+        def end(self) -> bytes:
+            """What ends it."""
+            rest: bytes = self._frame.flush()
+            return rest
+
+    return {b"zstd": Zstd, b"gzip": Gzip}
 
 
 ENCODINGS: Final = _encodings()

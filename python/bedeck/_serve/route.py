@@ -2,10 +2,11 @@
 
 from typing import Final
 
-__all__ = ["DECORATE", "LIST", "MIXED", "OTHER", "READING", "RECORD", "ROUTES", "routed"]
+__all__ = ["DECORATE", "FIXED", "LIST", "MIXED", "OTHER", "READING", "RECORD", "ROUTES", "routed"]
 
 ROUTES: Final = ("decorate", "mixed", "list", "record", "other")
 DECORATE, MIXED, LIST, RECORD, OTHER = range(len(ROUTES))
+FIXED: Final = ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs")  # paths of their own, among the other
 READING: Final = frozenset({"GET", "HEAD"})
 
 

@@ -6,6 +6,7 @@ else, is told by the environment: ``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES
 """
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from opentelemetry.sdk.metrics.export import (
     ResourceMetrics,
     ScopeMetrics,
 )
-from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased
@@ -37,12 +38,17 @@ from bedeck._serve.exposition import BOUNDS
 from bedeck._serve.histogram import at_most, quantiles
 from bedeck._serve.message import Request
 from bedeck._serve.metrics import Slot
+from bedeck._serve.route import FIXED
 
 __all__ = ["Telemetry"]
 
 TEMPLATES: Final = ("/v1/{type}/decorate", "/v1/decorate", "/v1/{type}", "/v1/{type}/{key}", None)
 METHODS: Final = ("POST", "POST", "GET", "GET", "_OTHER")
 FAILED: Final = 500
+LONGEST: Final = 1024  # characters of a path that are told
+PARENT: Final = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?"
+)  # a traceparent that is one (W3C Trace Context, 3.2.2)
 LEAST: Final = 1e-9  # a share that the shortest of any number of durations is
 
 
@@ -55,8 +61,10 @@ class Telemetry:
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
-        resource = Resource.create({SERVICE_NAME: "bedeck", SERVICE_INSTANCE_ID: str(os.getpid())})
-        self._resource = resource.merge(Resource.create())  # what the environment says comes first
+        own = Resource({SERVICE_NAME: "bedeck", SERVICE_INSTANCE_ID: str(os.getpid())})
+        # What the environment says comes first, but not what stands for what it does not say.
+        self._resource = Resource.create().merge(own).merge(OTELResourceDetector().detect())
+        self._interval = interval()
         self._traces = TracerProvider(resource=self._resource)
         self._traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = trace.get_tracer("bedeck", VERSION, self._traces)
@@ -72,19 +80,20 @@ class Telemetry:
         parent = request.headers.get(b"traceparent")
         if parent and self._heeds_parents and is_dropped(parent):
             return
-        template = TEMPLATES[route] or request.path
+        # Names and routes are few, whatever paths there are (semantic conventions).
+        template = TEMPLATES[route] or (request.path if request.path in FIXED else None)
         ended = time.time_ns()
         span = self._tracer.start_span(
-            f"{request.method} {template}",
+            f"{request.method} {template}" if template else request.method,
             context=extract({k.decode(): v.decode("latin-1") for k, v in request.headers.items()}) if parent else ROOT,
             kind=SpanKind.SERVER,
             attributes={
                 "http.request.method": request.method,
                 "http.response.status_code": status,
                 "http.response.body.size": size,
-                "http.route": template,
-                "url.path": request.path,
+                "url.path": request.path[:LONGEST],
                 "url.scheme": "http",
+                **({"http.route": template} if template else {}),
                 **({"error.type": str(status)} if status >= FAILED else {}),
             },
             start_time=ended - int((now - request.at) * 1e9),
@@ -101,8 +110,7 @@ class Telemetry:
         self._traces.shutdown()
 
     def _send(self) -> None:
-        interval = float(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")) / 1e3
-        while not self._ending.wait(interval):
+        while not self._ending.wait(self._interval):
             self._exporter.export(self._metrics())
         self._exporter.export(self._metrics())
 
@@ -141,7 +149,13 @@ ROOT: Final = Context()  # of a request that has no parent
 
 def is_dropped(traceparent: bytes) -> bool:
     """Whether the client has decided that its request is not sampled (W3C Trace Context, 3.2.2.5)."""
-    try:
-        return not int(traceparent.rpartition(b"-")[2], 16) & 1
-    except ValueError:
-        return False
+    found = PARENT.fullmatch(traceparent)
+    return found is not None and not int(found[1], 16) & 1
+
+
+def interval() -> float:
+    """Seconds between two exports of metrics. Raises ``ValueError`` where the environment has no number above 0."""
+    text = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or "60000"
+    if not text.isdecimal() or not int(text):
+        raise ValueError(f"OTEL_METRIC_EXPORT_INTERVAL={text}: a whole number of milliseconds above 0 is expected")
+    return int(text) / 1000
