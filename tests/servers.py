@@ -120,8 +120,13 @@ def serving(command: Sequence[str], told: str) -> Iterator[tuple[str, int]]:
                 said.append(line)
                 if found := re.search(told, line):
                     # What it says further on must not fill the pipe.
-                    threading.Thread(target=deque, args=(server.stdout, 0), daemon=True).start()
-                    yield found[1].rstrip("/"), server.pid
+                    rest = threading.Thread(target=deque, args=(server.stdout, 0), daemon=True)
+                    rest.start()
+                    try:
+                        yield found[1].rstrip("/"), server.pid
+                    finally:
+                        server.kill()
+                        rest.join()  # or what it reads is closed under it
                     return
             pytest.fail(f"{command[0]} did not start: {''.join(said)}")
         finally:
