@@ -327,7 +327,7 @@ def plan_text(told: Facts) -> Iterable[str]:
         f"{told['rps']:,.0f} requests a second for lists of {told['size']}: {told['machines']} machines with"
         f" {told['workers_a_machine']} workers each"
     )
-    yield f"  one of them may be down; with all up, {told['headroom']:.0%} of what keeps the bound is left over"
+    yield f"  one of them may be down; {told['headroom']:.0%} of what keeps the bound is left over then"
     yield f"  memory of a machine: {human(told['memory'])}, two versions of the catalogue and the workers"
     yield (
         f"  a worker gets {told['rate']:,.0f} a second; {told['breaking']:,.0f} keep {told['share']:.4g} within"
