@@ -31,6 +31,7 @@ from bedeck._serve.exposition import METRICS, exposition
 from bedeck._serve.message import REASONS
 from bedeck._serve.metrics import Block
 from bedeck._serve.route import ROUTES
+from commands import ended
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -45,22 +46,9 @@ def options(*arguments: str) -> SimpleNamespace:
     return SimpleNamespace(**SERVE.make_context("serve", [*arguments]).params)
 
 
-def ended(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A command, once it has ended, and what it says."""
-    return subprocess.run(  # noqa: S603 - the commands are of this file, and of the recipes that it is about
-        command,
-        cwd=ROOT,
-        env=os.environ | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-
-
 def run(*command: str | Path) -> str:
     """What a command says, which has to be content."""
-    done = ended(*command)
+    done = ended(*command, cwd=ROOT, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -119,7 +107,7 @@ def test_the_health_of_a_container_is_asked_for_by_python(status: int):
     with HTTPServer(("127.0.0.1", 0), Service) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         given = [each.replace("8000", str(server.server_port)) for each in arguments]
-        done = ended(sys.executable, *given, http_proxy="http://127.0.0.1:9", no_proxy="")
+        done = ended(sys.executable, *given, env=os.environ | {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""})
     assert python == "python"
     assert done.returncode == (status != 200)
 

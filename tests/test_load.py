@@ -30,6 +30,7 @@ from bedeck._core import load
 from bedeck.bench import Bench
 from bedeck.errors import StoreError
 from bedeck.store import Store
+from commands import started, verb
 from serving import PATIENCE, publish, waited
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -84,10 +85,10 @@ def announced_in(store: Store) -> int:
 
 
 @contextmanager
-def benching(store: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def benching(store: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """`bedeck bench serve` that runs; ended in the end, whatever it started too."""
-    command = [sys.executable, "-m", "bedeck", "bench", "serve", str(store), "--type", "track", "--rate", "20"]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - ours
+    command = [sys.executable, "-m", "bedeck", "bench", "serve", store, "--type", "track", "--rate", "20", *options]
+    process = started(*command, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         yield process
     finally:
@@ -491,21 +492,9 @@ def test_the_command_runs_scenarios(tmp_path: Path, scenario: str):
     for edition in (1, 2):
         publish(tmp_path / "store", edition)
     html = tmp_path / "report.html"
-    command = [
-        sys.executable,
-        "-m",
-        "bedeck",
-        "bench",
-        "serve",
-        str(tmp_path / "store"),
-        "--type",
-        "track",
-        "--size",
-        "10",
-    ]
-    options = ["--scenario", scenario, "--rate", "200", "--seconds", "1", "--every", "0.2", "--html", str(html)]
-    done = subprocess.run([*command, *options, "--json"], capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    told = json.loads(done.stdout)
+    command = ["bench", "serve", tmp_path / "store", "--type", "track", "--size", "10"]
+    options = ["--scenario", scenario, "--rate", "200", "--seconds", "1", "--every", "0.2", "--html", html]
+    told = json.loads(verb(*command, *options, "--json").stdout)
     assert told["scenario"] == scenario
     assert told["latency"]["200"]["count"] > 0
     memory = told["memory"]
@@ -517,5 +506,5 @@ def test_the_command_runs_scenarios(tmp_path: Path, scenario: str):
     assert "<svg" in page
     assert "Memory of the workers" in page
     if scenario == "steady":
-        text = subprocess.run([*command, *options], capture_output=True, text=True, check=True).stdout  # noqa: S603 - ours
+        text = verb(*command, *options).stdout
         assert text.startswith("steady: 200 requests a second") or "steady: 200 requests" in text

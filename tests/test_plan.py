@@ -1,8 +1,6 @@
 """Plans: what is worked out from a measurement, and from nothing."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from bedeck._bench.loads import Load, Told
 from bedeck._bench.measuring import measured
 from bedeck.plan import At, Measured, breaking, expect, plan
+from commands import verb
 from serving import publish
 
 GIB = 1 << 30
@@ -174,8 +173,7 @@ def test_what_is_not_answered_is_no_measurement(status: dict[str, int], errors: 
 
 def refused(store: Path, *options: str) -> str:
     """What `bedeck plan` says to what it cannot do."""
-    command = [sys.executable, "-m", "bedeck", "plan", str(store), "--type", "track", "--seconds", "3", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    done = verb("plan", store, "--type", "track", "--seconds", "3", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert "please report" not in done.stderr
     return done.stderr
@@ -196,17 +194,15 @@ def test_the_command_measures_and_plans(tmp_path: Path):
     plot = tmp_path / "plan.svg"
     lists = tmp_path / "lists"
     lists.write_text(json.dumps([f"t{n}" for n in range(20)]))
-    command = [sys.executable, "-m", "bedeck", "plan", str(tmp_path / "store"), "--type", "track", "--rps", "1000"]
-    arguments = ["--lists", str(lists), "--p99", "1000", "--seconds", "3", "--plot", str(plot), "--json"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    found = json.loads(done.stdout)
+    command = ["plan", tmp_path / "store", "--type", "track", "--rps", "1000"]
+    arguments = ["--lists", lists, "--p99", "1000", "--seconds", "3", "--plot", plot]
+    found = json.loads(verb(*command, *arguments, "--json").stdout)
     assert found["size"] == 20
     assert found["machines"] >= 2
     assert found["saturation"] >= found["breaking"] > 0
     assert plot.read_text().startswith("<svg")
     assert "Lists of 20:" in plot.read_text()
-    text = subprocess.run([*command, *arguments[:-1]], capture_output=True, text=True, check=True).stdout  # noqa: S603 - ours
-    assert "machines with" in text
-    wrong = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert "machines with" in verb(*command, *arguments).stdout
+    wrong = verb(*command)
     assert wrong.returncode == 2
     assert "--p999" in wrong.stderr

@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,6 +16,7 @@ import pytest
 from bedeck._bench.traffic import post
 from bedeck._core import load
 from bedeck.app import Limits
+from commands import python, verb
 from serving import Served, publish, served, waited
 
 LIMITS = Limits(bound=5, drain=20)
@@ -295,18 +294,12 @@ def test_it_ends_while_it_waits(tmp_path: Path):
 def test_whatever_is_logged_is_json():
     said = "to_stderr(access=False); [logging.getLogger(name).error('so') for name in ('asyncio', 'bedeck.serve')]"
     code = f"import logging; from bedeck._serve.logs import to_stderr; {said}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    done = python("-c", code)
     assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["so", "so"]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - ours
-        [sys.executable, "-m", "bedeck", "serve", *arguments], capture_output=True, text=True, check=False
-    )
-
-
 def test_what_cannot_be_opened_is_told_once_with_its_code(tmp_path: Path):
-    done = run(str(tmp_path / "none"), "--port", "0", "--workers", "3")
+    done = verb("serve", str(tmp_path / "none"), "--port", "0", "--workers", "3")
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("bedeck: ")] == done.stderr.splitlines()[-1:]
     assert "nothing" in done.stderr.splitlines()[-1] or "no " in done.stderr.splitlines()[-1]
@@ -316,14 +309,14 @@ def test_an_address_that_is_taken_is_told(store: Path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        done = run(str(store), "--port", str(other.getsockname()[1]))
+        done = verb("serve", str(store), "--port", str(other.getsockname()[1]))
     assert done.returncode == 5
     assert "in use" in done.stderr
 
 
 def test_a_service_does_not_share_the_address_of_another(store: Path):
     with served(store, LIMITS) as service:
-        done = run(str(store), "--port", str(service.address[1]))
+        done = verb("serve", str(store), "--port", str(service.address[1]))
         assert done.returncode == 5
         assert "in use" in done.stderr
 

@@ -1,7 +1,5 @@
 """What OpenTelemetry is told, by a collector that keeps it."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from commands import verb
 from serving import publish, served
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -134,7 +133,6 @@ def test_what_is_no_parent_decides_nothing(tmp_path: Path, collected: Collected,
 def test_an_interval_that_is_none_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: str):
     publish(tmp_path / "store")
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", interval)
-    command = [sys.executable, "-m", "bedeck", "serve", str(tmp_path / "store"), "--port", "0", "--otel"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    done = verb("serve", tmp_path / "store", "--port", "0", "--otel")
     assert done.returncode == 5
     assert f"OTEL_METRIC_EXPORT_INTERVAL={interval}: a whole number of milliseconds" in done.stderr

@@ -11,13 +11,13 @@ import os
 from types import TracebackType
 from typing import Any, Self
 
+from bedeck._serve import rsgi
 from bedeck._serve.api import Api
 from bedeck._serve.asgi import Bridge, Receive, Scope, Send
 from bedeck._serve.desk import Desk
 from bedeck._serve.limits import Limits
 from bedeck._serve.metrics import Block
 from bedeck._serve.opening import opened
-from bedeck._serve.rsgi import Exchange
 from bedeck._serve.watch import Watch
 from bedeck.catalogue import Catalogue
 from bedeck.store import Store
@@ -78,9 +78,9 @@ class App:
         else:
             raise RuntimeError(f"{scope['type']} is not spoken here: HTTP is")
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:  # noqa: ANN401 - RSGI has no types to import
+    async def __rsgi__(self, scope: rsgi.Scope, protocol: rsgi.Wire) -> None:
         """One request (RSGI)."""
-        await Exchange(self._desk(asyncio.get_running_loop()))(scope, protocol)
+        await rsgi.Exchange(self._desk(asyncio.get_running_loop()))(scope, protocol)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """The start (RSGI)."""

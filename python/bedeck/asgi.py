@@ -14,7 +14,7 @@ import functools
 import inspect
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -121,7 +121,7 @@ class Service:
         """
         asked = chosen(fields)
 
-        def answer(given: Any, view: View) -> Response:  # noqa: ANN401 - what the handler gives
+        def answer(given: Response | Iterable[Any], view: View) -> Response:
             if isinstance(given, Response):
                 return given
             deadline = None if budget is None else time.monotonic() + budget
@@ -170,7 +170,7 @@ def _body(  # noqa: PLR0913, PLR0917 - those of `decorated`
     view: View,
     name: str,
     fields: tuple[str, ...] | None,
-    given: Any,  # noqa: ANN401 - what the handler gives
+    given: Iterable[Any],
     key: str | None,
     into: str | None,
     missing: Missing,

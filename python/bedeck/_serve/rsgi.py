@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator
+from typing import Final, Protocol, cast
 from urllib.parse import quote
 
 from bedeck._serve.api import problem_of
@@ -11,9 +12,43 @@ from bedeck._serve.message import HEADERS, UNCHANGED, Answer, Problem, Request
 from bedeck._serve.turn import answered, body_within
 from bedeck.errors import Error
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "Scope", "Wire"]
 
 NAMES: Final = [name.decode() for name in HEADERS]
+
+
+class Named(Protocol):
+    """Headers of a request, which RSGI has no types to import for."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+    def get_all(self, name: str, /) -> list[str]: ...
+
+
+class Scope(Protocol):
+    """What a request asks for."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def query_string(self) -> str: ...
+
+    @property
+    def headers(self) -> Named: ...
+
+
+class Wire(Protocol):
+    """A request's body, in parts, and where its answer goes."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def response_empty(self, status: int, headers: list[tuple[str, str]], /) -> None: ...
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes, /) -> None: ...
 
 
 class Exchange:
@@ -22,7 +57,7 @@ class Exchange:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def __call__(self, scope: Any, protocol: Any) -> None:  # noqa: ANN401 - RSGI has no types to import
+    async def __call__(self, scope: Scope, protocol: Wire) -> None:
         """Answer one request."""
         request = request_of(scope)
         answer, route = await answered(self._desk, request, lambda most: body_within(protocol, most))
@@ -30,7 +65,7 @@ class Exchange:
         size = self._send(answer, request, protocol)
         self._desk.answered(request, route, answer.status, size)
 
-    def _send(self, answer: Answer, request: Request, protocol: Any) -> int:  # noqa: ANN401
+    def _send(self, answer: Answer, request: Request, protocol: Wire) -> int:
         headers = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers]
         if echo := request.headers.get(b"x-request-id"):
             headers.append(("x-request-id", echo.decode("latin-1")))
@@ -63,7 +98,7 @@ async def complete(answer: Answer, request: Request) -> Answer:
     return Answer(b"".join(pieces), answer.status, answer.media, answer.headers)
 
 
-def request_of(scope: Any) -> Request:  # noqa: ANN401 - RSGI has no types to import
+def request_of(scope: Scope) -> Request:
     """What a scope asks for. Its path comes decoded: a slash in a key, or what is no UTF-8, cannot be told from it."""
     found = {name: scope.headers.get_all(name) for name in NAMES if name in scope.headers}
     headers = {name.encode(): ", ".join(values).encode("latin-1") for name, values in found.items() if values}

@@ -81,7 +81,7 @@ class Supervisor:
     def run(self) -> None:
         """Work until told to end. Raises what a worker raises where none has ever got to work."""
         reader, writer = socket.socketpair()
-        writer.setblocking(False)  # noqa: FBT003 - as Python has it
+        writer.settimeout(0.0)
         before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
         handlers = {number: signal.signal(number, _noted) for number in numbers}
@@ -240,7 +240,7 @@ class Supervisor:
 
     def _hear_last(self, child: Child) -> None:
         """What a child that is gone had to say; that it was ready does not matter any more."""
-        child.control.setblocking(False)  # noqa: FBT003 - as Python has it
+        child.control.settimeout(0.0)
         with suppress(OSError):
             child.told += child.control.recv(LONGEST_TOLD).removeprefix(READY)
         self._selector.unregister(child.control)
@@ -290,7 +290,7 @@ def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(address)
-    listener.setblocking(False)  # noqa: FBT003 - as Python has it
+    listener.settimeout(0.0)
     return listener
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 
 from bedeck._serve.desk import Desk, Work, due
 from bedeck._serve.message import Answer, Problem, Request
@@ -55,7 +55,7 @@ async def answered(desk: Desk, request: Request, body: Callable[[int], Awaitable
     return answer, request.route
 
 
-async def body_within(parts: AsyncIterator[bytes], most: int) -> bytes:
+async def body_within(parts: AsyncIterable[bytes], most: int) -> bytes:
     """The whole body. Raises `Problem` where it is over ``most`` bytes."""
     found: list[bytes] = []
     size = 0

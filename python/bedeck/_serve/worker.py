@@ -172,7 +172,7 @@ class Worker:
         desk.draining = True
         door.shut()
         until = time.monotonic() + plan.limits.drain
-        while door.connections and time.monotonic() < until:  # noqa: ASYNC110 - connections end one by one
+        while door.connections and time.monotonic() < until:  # noqa: ASYNC110 - another server tells nobody
             await asyncio.sleep(0.01)
         await door.part()
         watch.stop()
