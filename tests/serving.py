@@ -147,7 +147,7 @@ def served(store: Path | str, limits: Limits | None = None, *, ready: bool = Tru
     listener = threading.Thread(target=_listen, args=[service])
     listener.start()
     try:
-        service.url = service.until("serving")["url"]
+        service.url = service.until("listening")["url"]
         if ready:
             waited(lambda: service.ask("GET", "/readyz").status == 200)
         yield service
@@ -162,6 +162,13 @@ def served(store: Path | str, limits: Limits | None = None, *, ready: bool = Tru
         listener.join()
         assert process.stderr is not None
         process.stderr.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return int(place.getsockname()[1])
 
 
 def waited(true: Any) -> Any:

@@ -129,6 +129,34 @@ def test_what_is_no_parent_decides_nothing(tmp_path: Path, collected: Collected,
     assert "GET /v1/{type}/{key}" in {span.name for span in collected.spans}
 
 
+@pytest.mark.parametrize(
+    ("variable", "sent"),
+    [
+        ("OTEL_TRACES_EXPORTER=none", {"numbers"}),
+        ("OTEL_METRICS_EXPORTER=None", {"spans"}),
+        ("OTEL_SDK_DISABLED=true", set()),
+        ("OTEL_TRACES_EXPORTER=otlp", {"spans", "numbers"}),
+    ],
+)
+def test_what_the_environment_does_not_want_is_not_sent(
+    tmp_path: Path, collected: Collected, monkeypatch: pytest.MonkeyPatch, variable: str, sent: set[str]
+):
+    publish(tmp_path / "store")
+    monkeypatch.setenv(*variable.split("="))
+    with served(tmp_path / "store", telemetry=True) as service:
+        service.ask("GET", "/v1/track/t1")
+        assert service.end() == 0
+    assert {name for name in ("spans", "numbers") if getattr(collected, name)} == sent
+
+
+def test_an_exporter_that_is_not_here_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    publish(tmp_path / "store")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
+    done = verb("serve", tmp_path / "store", "--port", "0", "--otel")
+    assert done.returncode == 5
+    assert "OTEL_METRICS_EXPORTER=prometheus: otlp or none is expected" in done.stderr
+
+
 @pytest.mark.parametrize("interval", ["abc", "0", "-5"])
 def test_an_interval_that_is_none_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: str):
     publish(tmp_path / "store")

@@ -1,14 +1,15 @@
-"""Logs as lines of JSON on standard error."""
+"""Logs as lines of JSON on standard error, where nobody who logs waits for whoever reads them."""
 
 import json
 import logging
 import queue
+import select
 import sys
 import threading
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO
 
-__all__ = ["Aside", "to_stderr"]
+__all__ = ["Aside", "Timely", "aside", "to_stderr"]
 
 WAITING: Final = 10_000  # lines that are not taken yet, before others are left out
 PARTING: Final = 1.0  # seconds that they have in the end
@@ -34,8 +35,32 @@ class Lines(logging.Formatter):
         return json.dumps(told, default=str)
 
 
+class Timely(logging.StreamHandler[TextIO]):
+    """Writes a record where there is room for it (poll(2)); the number of those left out is told once there is.
+
+    For a process that says little, and forks, which threads do not outlive. A line longer than a pipe takes at once,
+    4 KiB, may wait all the same.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lost = 0
+        self._room = select.poll()
+        self._room.register(stream, select.POLLOUT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or leave it out."""
+        if not self._room.poll(0):
+            self._lost += 1
+            return
+        super().emit(record)
+        if self._lost and self._room.poll(0):
+            lost, self._lost = self._lost, 0
+            super().emit(left_out(record, lost))
+
+
 class Aside(logging.Handler):
-    """Hands records to another handler in a thread of its own, so that whoever logs never waits for who reads the log.
+    """Hands records to another handler in a thread of its own, which waits for whoever reads the log.
 
     Where that is behind by `WAITING` lines, further ones are left out, and their number is told once there is room.
     """
@@ -70,18 +95,32 @@ class Aside(logging.Handler):
             self._handler.handle(record)
             if self._lost and self._lines.empty():
                 lost, self._lost = self._lost, 0
-                said = {"name": record.name, "levelno": logging.WARNING, "levelname": "WARNING"}
-                said["msg"] = f"{lost} lines of the log were left out: it was not read in time"
-                self._handler.handle(logging.makeLogRecord(said))
+                self._handler.handle(left_out(record, lost))
+
+
+def left_out(after: logging.LogRecord, lost: int) -> logging.LogRecord:
+    """A record, like the one before it, which says how many are missing."""
+    said = {"name": after.name, "levelno": logging.WARNING, "levelname": "WARNING"}
+    said["msg"] = f"{lost} lines of the log were left out: it was not read in time"
+    return logging.makeLogRecord(said)
 
 
 def to_stderr(*, access: bool) -> None:
-    """Have what this package logs written there; with ``access`` a line for each answer, too."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Have what is logged written there; with ``access`` a line for each answer, too."""
+    handler = Timely(sys.stderr)
     handler.setFormatter(Lines())
     logging.getLogger().handlers = [handler]  # what asyncio and others say is a line of JSON, too
-    logger = logging.getLogger("bedeck")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    logging.getLogger("bedeck").setLevel(logging.INFO)
     logging.getLogger("bedeck.serve.access").setLevel(logging.INFO if access else logging.WARNING)
+
+
+def aside() -> Aside | None:
+    """Have a thread write what goes to standard error from now on, if `to_stderr` was called: it outlives no fork."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, Timely) for handler in root.handlers):
+        return None  # whoever calls this has a log of their own
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    beside = Aside(handler)
+    root.handlers = [beside]
+    return beside

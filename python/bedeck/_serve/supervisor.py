@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bedeck import errors
+from bedeck._serve.logs import aside
 from bedeck._serve.metrics import Slot
 from bedeck._serve.worker import BACKLOG, DRAIN, READY, Plan, Worker
 
@@ -151,7 +152,7 @@ class Supervisor:
         return child
 
     def _work(self, place: Place, slot: Slot, control: socket.socket, *, early: bool) -> None:
-        code = 1
+        code, lines = 1, aside()
         try:
             signal.set_wakeup_fd(-1)
             for child in self._children():
@@ -167,7 +168,8 @@ class Supervisor:
             told = json.dumps({"class": type(error).__name__, "text": str(error)})
             control.send(told.encode()[:LONGEST_TOLD])
         finally:
-            sys.stderr.flush()
+            if lines:
+                lines.close()
             os._exit(code)
 
     def _hear(self, child: Child) -> None:

@@ -2,7 +2,8 @@
 
 Needs opentelemetry-sdk and its exporter for OTLP over HTTP: ``pip install bedeck[otel]``. Where to send them, and all
 else, is told by the environment: ``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``,
-``OTEL_METRIC_EXPORT_INTERVAL`` and so on.
+``OTEL_METRIC_EXPORT_INTERVAL``, ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` (``otlp`` or ``none``),
+``OTEL_SDK_DISABLED`` and so on.
 """
 
 import os
@@ -65,18 +66,23 @@ class Telemetry:
         # What the environment says comes first, but not what stands for what it does not say.
         self._resource = Resource.create().merge(own).merge(OTELResourceDetector().detect())
         self._interval = interval()
+        self._traced = is_sent("TRACES")
         self._traces = TracerProvider(resource=self._resource)
-        self._traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        if self._traced:
+            self._traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = trace.get_tracer("bedeck", VERSION, self._traces)
         self._heeds_parents = isinstance(self._traces.sampler, ParentBased)
         self._began = time.time_ns()
         self._exporter = OTLPMetricExporter()
         self._ending = threading.Event()
         self._sending = threading.Thread(target=self._send, name="bedeck-metrics", daemon=True)
-        self._sending.start()
+        if is_sent("METRICS"):
+            self._sending.start()
 
     def answered(self, request: Request, route: int, status: int, size: int, now: float) -> None:
         """An answer was given at ``now``, a time of ``time.monotonic()``."""
+        if not self._traced:
+            return
         parent = request.headers.get(b"traceparent")
         if parent and self._heeds_parents and is_dropped(parent):
             return
@@ -105,7 +111,8 @@ class Telemetry:
     def close(self) -> None:
         """Send what is left."""
         self._ending.set()
-        self._sending.join()
+        if self._sending.is_alive():
+            self._sending.join()
         self._exporter.shutdown()
         self._traces.shutdown()
 
@@ -151,6 +158,15 @@ def is_dropped(traceparent: bytes) -> bool:
     """Whether the client has decided that its request is not sampled (W3C Trace Context, 3.2.2.5)."""
     found = PARENT.fullmatch(traceparent)
     return found is not None and not int(found[1], 16) & 1
+
+
+def is_sent(signal: str) -> bool:
+    """Whether the environment has ``signal`` sent. Raises ``ValueError`` where it names another exporter."""
+    name = f"OTEL_{signal}_EXPORTER"
+    exporter = os.environ.get(name, "").strip().lower() or "otlp"
+    if exporter not in {"otlp", "none"}:
+        raise ValueError(f"{name}={exporter}: otlp or none is expected")
+    return exporter == "otlp" and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
 
 
 def interval() -> float:

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
 import signal
 import socket
 import sys
@@ -18,9 +17,8 @@ import uvloop
 
 from bedeck._serve.api import Api
 from bedeck._serve.connection import Connection
-from bedeck._serve.desk import Desk, access
+from bedeck._serve.desk import Desk
 from bedeck._serve.limits import Limits
-from bedeck._serve.logs import Aside
 from bedeck._serve.metrics import Block, Slot
 from bedeck._serve.opening import opened
 from bedeck._serve.watch import Watch
@@ -142,7 +140,6 @@ class Worker:
         loop, plan = asyncio.get_running_loop(), self._plan
         api = Api(plan.limits, plan.block, self._slot)
         desk = Desk(api, plan.limits, self._slot, loop)
-        lines = logs_aside()
         telemetry = desk.telemetry = begun_telemetry(self._slot) if plan.telemetry else None
         door = make_door(plan, desk)
         watch = Watch(desk, door, loop)
@@ -154,7 +151,7 @@ class Worker:
         opening = loop.run_in_executor(None, self._open)
         await first_of(opening, ending.wait())
         if not opening.done():
-            os._exit(0)  # waiting for a version, or warming one, in a thread that nothing else ends
+            return  # it waits for a version, or warms one, in a thread that ends with the process
         catalogue = await opening
         api.catalogue, api.live = catalogue, True
         watch.follow(catalogue)
@@ -179,8 +176,6 @@ class Worker:
         api.close()
         if telemetry:
             await loop.run_in_executor(None, telemetry.close)
-        if lines:
-            lines.close()
 
     def _open(self) -> Catalogue:
         return opened(self._plan.store, self._plan.options, lock=self._plan.lock)
@@ -198,17 +193,6 @@ class Worker:
 async def first_of(*things: Awaitable[Any]) -> None:
     """Wait for the first of them; leave the others alone."""
     await asyncio.wait([asyncio.ensure_future(thing) for thing in things], return_when=asyncio.FIRST_COMPLETED)
-
-
-def logs_aside() -> Aside | None:
-    """Have a thread write what is logged of each answer, if it is. It does not outlive a fork, either."""
-    handlers = logging.getLogger("bedeck").handlers
-    if not handlers or not access.isEnabledFor(logging.INFO):
-        return None  # or whoever calls this has a log of their own
-    aside = Aside(handlers[0])
-    access.addHandler(aside)
-    access.propagate = False
-    return aside
 
 
 def begun_telemetry(slot: Slot) -> "Telemetry":
