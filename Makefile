@@ -101,6 +101,8 @@ need-cargo:
 	@command -v cargo >/dev/null || { \
 		echo "make: cargo is missing. Install Rust:  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2; \
 		echo "      then open a new shell, or run:  . \"\$$HOME/.cargo/env\"" >&2; exit 1; }
+	@cargo --version >/dev/null || { \
+		echo "make: cargo is there and does not run, as told above. With rustup:  rustup default stable" >&2; exit 1; }
 	@least=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); has=$$(cargo --version | cut -d ' ' -f 2); \
 		printf '%s\n%s\n' "$$least" "$$has" | sort -V -C || { \
 		echo "make: cargo $$has is older than $$least, the oldest that compiles bedeck. Renew it:  rustup update stable" >&2; exit 1; }

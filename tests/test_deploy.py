@@ -266,7 +266,7 @@ def test_memory_is_what_the_comment_computes():
     limit = size(CONTAINER["resources"]["limits"]["memory"])
     workers = options(*CONTAINER["args"]).workers
     assert CONTAINER["resources"]["requests"]["memory"] == CONTAINER["resources"]["limits"]["memory"]
-    assert 0 <= limit - (float(gigabytes) * 1e9 * 2 + workers * 100 * 2**20) < 2**30
+    assert 0 <= limit - (float(gigabytes) * 1e9 * 2 + workers * 128 * 2**20) < 2**30
 
 
 def test_containers_may_do_nothing_but_their_own():

@@ -3,7 +3,6 @@
 import gc
 import gzip
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -35,7 +34,7 @@ from bedeck._serve.encoding import encoded
 from bedeck._serve.exposition import METRICS
 from bedeck._serve.message import Answer, Request
 from bedeck.app import App, Limits
-from serving import Served, Told, publish, served, waited
+from serving import Served, Told, free_port, publish, served, waited
 
 PROBLEM = "application/problem+json"
 LIMITS = Limits(ids=1500, body=100_000, bound=10)
@@ -51,12 +50,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("http") / "store"
     publish(path)
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])
 
 
 @pytest.fixture(
@@ -188,6 +181,7 @@ def test_head_is_get_without_the_body(service: Served):
         ("/v1/track/decorate", b" " * 100_001, 413, "100000"),
         ("/v1/decorate", b'{"uris": ["a"], "fields": {"show": null}}', 422, "show"),
         ("/v1/decorate", b'{"uris": ["a"], "fields": {"raw": null}}', 422, "raw"),
+        ("/v1/raw/decorate", b'{"ids": ["a"]}', 422, "GET /v1/raw?ids="),
         ("/v1/decorate", b'{"uris": [], "fields": {"show": null}}', 422, "show"),
         ("/v1/decorate", b'{"uris": [1], "fields": {}}', 400, "the body"),
         ("/v1/nothing/at/all", b"{}", 404, "/docs"),
@@ -401,7 +395,9 @@ def test_before_it_is_started_it_is_not_ready(store: Path):
     client = TestClient(App(store))  # without its lifespan
     assert client.get("/livez").status_code == 200
     assert client.get("/readyz").status_code == 503
-    assert client.get("/v1/track/t1").status_code == 503
+    told = client.get("/v1/track/t1")
+    assert told.status_code == 503
+    assert "its lifespan" in told.json()["detail"]
 
 
 def test_what_it_cannot_open_ends_the_start(tmp_path: Path):

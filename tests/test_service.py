@@ -311,14 +311,14 @@ def test_an_address_that_is_taken_is_told(store: Path):
         other.listen()
         done = verb("serve", str(store), "--port", str(other.getsockname()[1]))
     assert done.returncode == 5
-    assert "in use" in done.stderr
+    assert "in use; name another" in done.stderr
 
 
 def test_a_service_does_not_share_the_address_of_another(store: Path):
     with served(store, LIMITS) as service:
         done = verb("serve", str(store), "--port", str(service.address[1]))
         assert done.returncode == 5
-        assert "in use" in done.stderr
+        assert f"127.0.0.1:{service.address[1]}: Address already in use" in done.stderr
 
 
 @pytest.mark.parametrize("server", ["bedeck", "uvicorn"])

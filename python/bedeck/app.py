@@ -51,7 +51,8 @@ class App:
         self._limits = limits or Limits()
         self._lock = lock
         self._block = Block(1)
-        self._api = Api(self._limits, self._block, self._block.slots[0])
+        lacking = "the application has not started, or has ended: its lifespan, or `async with app`, starts it"
+        self._api = Api(self._limits, self._block, self._block.slots[0], lacking)
         self._lent: Desk | None = None
         self._watch: Watch | None = None
 

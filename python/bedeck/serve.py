@@ -40,7 +40,7 @@ def serve(  # noqa: PLR0913 - each but the first has its default
     same files, so that these are in memory once. With ``telemetry`` OpenTelemetry is told of each answer, as its
     environment variables say. ``port=0`` takes a free one, which the log tells.
 
-    Raises what `bedeck.open` raises, and ``OSError`` where the address is taken.
+    Raises what `bedeck.open` raises, and ``OSError`` where the address is taken, or none of this host.
     """
     if workers < 1:
         raise ValueError(f"workers={workers}: at least 1 is expected")
@@ -55,7 +55,11 @@ def serve(  # noqa: PLR0913 - each but the first has its default
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
-    supervisor = Supervisor(plan, host, port, workers)
+    try:
+        supervisor = Supervisor(plan, host, port, workers)
+    except OSError as error:
+        told = f"cannot listen at {host}:{port}: {error.strerror}; name another host or port, or end what listens there"
+        raise OSError(error.errno, told) from error
     host, port = supervisor.address
-    log.info("serving", extra={"url": f"http://{f'[{host}]' if ':' in host else host}:{port}", "workers": workers})
+    log.info("listening", extra={"url": f"http://{f'[{host}]' if ':' in host else host}:{port}", "workers": workers})
     supervisor.run()

@@ -127,11 +127,12 @@ def _pattern(state: Seen, name: str) -> tuple[str, str]:
     if name not in types:
         raise SelectionError(f"there is no type {name!r}{suggest(name, types)}")
     uri, key = types[name].get("uri"), types[name]["key"]
+    held = f"{{{key if isinstance(key, str) else key['field']}}}"
     if uri is None:
-        raise SelectionError(f'type {name!r} has no URIs: declare uri = "...:{{key}}" in its table, and publish again')
+        raise SelectionError(f'type {name!r} has no URIs: declare uri = "...:{held}" in its table, and publish again')
     if _kind(state, name) == "bytes":
         raise SelectionError(f"type {name!r} has keys of bytes, which no URI holds")
-    before, _, after = uri.partition(f"{{{key if isinstance(key, str) else key['field']}}}")
+    before, _, after = uri.partition(held)
     return before, after
 
 

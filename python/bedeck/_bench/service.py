@@ -88,7 +88,7 @@ class Service:
             with log:
                 for line in log:
                     self._said.append(line)
-                    if not self.url and '"message": "serving"' in line:
+                    if not self.url and '"message": "listening"' in line:
                         self.url = json.loads(line)["url"]
                         self._told.set()
         finally:

@@ -28,6 +28,7 @@ MOST_SOUGHT: Final = 256  # selections kept compiled
 MOST_KEPT: Final = 100  # fields of a selection that is
 NDJSON: Final = b"application/x-ndjson"
 MISSING: Final = get_args(Missing)
+STARTING: Final = "there is no version to serve yet: ask again in a second"
 
 
 class Sought:
@@ -44,7 +45,9 @@ class Sought:
         self.headers = (self.header,)
         self.tag = state.files.ref.manifest[:16].encode()
         self.pages: dict[str, bytes] = {}
-        self._names: dict[str, str] = {quote(name, safe=""): name for name in self.files.manifest["types"]}
+        types = self.files.manifest["types"]
+        self.of_bytes = frozenset(name for name in types if types[name]["key"]["kind"] == "bytes")
+        self._names: dict[str, str] = {quote(name, safe=""): name for name in types}
         self._found: dict[tuple[str, Fields], Compiled] = {}
 
     def compiled(self, name: str, fields: Fields) -> Compiled:
@@ -84,11 +87,15 @@ class Sought:
 
 
 class Api:
-    """The endpoints of a catalogue. ``catalogue`` is `None` until there is one, and after it; ``live`` ends sooner."""
+    """The endpoints of a catalogue. ``catalogue`` is `None` until there is one, and after it; ``live`` ends sooner.
 
-    def __init__(self, limits: Limits, block: Block, slot: Slot) -> None:
+    ``lacking`` is what is told of that.
+    """
+
+    def __init__(self, limits: Limits, block: Block, slot: Slot, lacking: str = STARTING) -> None:
         self.limits = limits
         self.slot = slot
+        self.lacking = lacking
         self.catalogue: Catalogue | None = None
         self.live = False
         self._block = block
@@ -128,7 +135,7 @@ class Api:
     def _newest(self) -> Sought:
         if self.catalogue is None:
             self.slot.shed("starting")
-            raise Problem(503, "there is no version to serve yet: ask again in a second", (b"retry-after", b"1"))
+            raise Problem(503, self.lacking, (b"retry-after", b"1"))
         state, sought = self.catalogue.state, self._sought
         if sought is None or sought.state is not state:
             if sought is not None:
@@ -142,6 +149,9 @@ class Api:
         except ValueError as error:
             raise unread(error, '{"ids": ["..."], "fields": ["..."]}') from None
         name = sought.name(request.type)
+        if name in sought.of_bytes:
+            told = f"keys of type {name!r} are bytes, which JSON does not hold: GET /v1/{request.type}?ids=...,..."
+            raise Problem(422, told, sought.header)
         kept = missing_of(missing) if missing else "null"
         return self._answer(sought, request, name, ids, fields, kept, partial=partial)
 
