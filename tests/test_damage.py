@@ -87,11 +87,11 @@ def told(store: Path, before: dict[str, Any], rows: Rows = NEW, version: int | N
     return ""
 
 
-def flips(path: Path) -> Iterator[int]:
-    """Flip every bit of a file in turn, each time giving its place, and in the end leave the file as it was."""
+def flips(path: Path, step: int = 1) -> Iterator[int]:
+    """Flip every ``step``-th bit of a file in turn, each time giving its place; in the end the file is as it was."""
     data = path.read_bytes()
     with path.open("r+b", buffering=0) as file:
-        for place in range(len(data) * 8):
+        for place in range(0, len(data) * 8, step):
             byte = place // 8
             os.pwrite(file.fileno(), bytes([data[byte] ^ 1 << place % 8]), byte)
             yield place
@@ -102,10 +102,12 @@ def flips(path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("type_name", ["a", "t"])
-def test_every_flipped_bit_of_a_blob_is_told_by_file_and_section(store: Path, forgery: Forgery, type_name: str) -> None:
+def test_a_flipped_bit_of_any_byte_of_a_blob_is_told_by_file_and_section(
+    store: Path, forgery: Forgery, type_name: str
+) -> None:
     path = blob_paths(store, 2)[type_name]
     sections = [name for name, part in forgery.base(type_name).parts.items() for _ in part]
-    for place in flips(path):
+    for place in flips(path, 7):  # no byte is passed over, and all bits have their turn
         with pytest.raises(DamagedError) as raised:
             bedeck.open(store)
         message = str(raised.value)
@@ -127,10 +129,9 @@ def test_every_flipped_bit_of_entry_and_manifest_is_told(store: Path, file: str)
 def test_damage_to_a_version_is_told_where_it_is_asked_for_and_changes_no_other(store: Path, file: str) -> None:
     before = answers(bedeck.open(store), NEW)
     path = files(store, 1)[file]
-    for place in flips(path):
-        if place % 41 == 0:
-            assert str(path) in told(store, {}, OLD, version=1)
-            assert not told(store, before)
+    for _ in flips(path, 41):
+        assert str(path) in told(store, {}, OLD, version=1)
+        assert not told(store, before)
 
 
 @pytest.mark.parametrize("file", ["entry", "manifest", "a", "t"])
