@@ -16,7 +16,7 @@ import pytest
 from bedeck._bench.traffic import post
 from bedeck._core import load
 from bedeck.app import Limits
-from commands import python, verb
+from commands import verb
 from serving import Served, publish, served, waited
 
 LIMITS = Limits(bound=5, drain=20)
@@ -289,13 +289,6 @@ def test_it_ends_while_it_waits(tmp_path: Path):
     with served(tmp_path / "store", LIMITS, ready=False, wait=600) as service:
         waited(lambda: service.ask("GET", "/livez").status == 200)
         assert service.end() == 0
-
-
-def test_whatever_is_logged_is_json():
-    said = "to_stderr(access=False); [logging.getLogger(name).error('so') for name in ('asyncio', 'bedeck.serve')]"
-    code = f"import logging; from bedeck._serve.logs import to_stderr; {said}"
-    done = python("-c", code)
-    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["so", "so"]
 
 
 def test_what_cannot_be_opened_is_told_once_with_its_code(tmp_path: Path):

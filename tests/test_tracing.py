@@ -134,7 +134,7 @@ def test_what_is_no_parent_decides_nothing(tmp_path: Path, collected: Collected,
     [
         ("OTEL_TRACES_EXPORTER=none", {"numbers"}),
         ("OTEL_METRICS_EXPORTER=None", {"spans"}),
-        ("OTEL_SDK_DISABLED=true", set()),
+        ("OTEL_TRACES_EXPORTER=otlp_proto_http,none,", {"spans", "numbers"}),
         ("OTEL_TRACES_EXPORTER=otlp", {"spans", "numbers"}),
     ],
 )
@@ -149,12 +149,24 @@ def test_what_the_environment_does_not_want_is_not_sent(
     assert {name for name in ("spans", "numbers") if getattr(collected, name)} == sent
 
 
+def test_what_is_disabled_sends_nothing_whatever_else_is_said(
+    tmp_path: Path, collected: Collected, monkeypatch: pytest.MonkeyPatch
+):
+    publish(tmp_path / "store")
+    for name, value in {"SDK_DISABLED": "TRUE", "TRACES_EXPORTER": "console", "METRIC_EXPORT_INTERVAL": "abc"}.items():
+        monkeypatch.setenv(f"OTEL_{name}", value)
+    with served(tmp_path / "store", telemetry=True) as service:
+        assert service.ask("GET", "/v1/track/t1").status == 200
+        assert service.end() == 0
+    assert not collected.spans + collected.numbers
+
+
 def test_an_exporter_that_is_not_here_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     publish(tmp_path / "store")
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
     done = verb("serve", tmp_path / "store", "--port", "0", "--otel")
     assert done.returncode == 5
-    assert "OTEL_METRICS_EXPORTER=prometheus: otlp or none is expected" in done.stderr
+    assert "OTEL_METRICS_EXPORTER=prometheus: there is no exporter prometheus here; otlp or none" in done.stderr
 
 
 @pytest.mark.parametrize("interval", ["abc", "0", "-5"])

@@ -57,9 +57,13 @@ def serve(  # noqa: PLR0913 - each but the first has its default
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
     try:
         supervisor = Supervisor(plan, host, port, workers)
-    except OSError as error:
-        told = f"cannot listen at {host}:{port}: {error.strerror}; name another host or port, or end what listens there"
-        raise OSError(error.errno, told) from error
-    host, port = supervisor.address
-    log.info("listening", extra={"url": f"http://{f'[{host}]' if ':' in host else host}:{port}", "workers": workers})
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise OSError(f"cannot listen at {place(host, port)}: {why}; name another host or port") from error
+    log.info("listening", extra={"url": f"http://{place(*supervisor.address)}", "workers": workers})
     supervisor.run()
+
+
+def place(host: str, port: int) -> str:
+    """Both, as a URL has them."""
+    return f"{f'[{host}]' if ':' in host else host}:{port}"

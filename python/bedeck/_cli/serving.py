@@ -1,5 +1,6 @@
 """The verb that serves: bedeck serve."""
 
+from contextlib import closing
 from typing import Any, Final, Literal
 
 import click
@@ -83,21 +84,21 @@ def serve(  # noqa: PLR0913 - each is an option
         if error.name not in {"uvloop", "httptools"}:
             raise
         raise ImportError(f"serving needs {error.name}: pip install 'bedeck[serve]'") from error
-    to_stderr(access=access_log)
     sizes = {"body": body, "compress": compress}
     most = {name: size for name, size in sizes.items() if size}
     limits = serving.Limits(bound=bound / MILLI, ids=ids, max_age=max_age, drain=drain, linger=linger, **most)
     chosen = {name: value for name, value in options.items() if value is not None}
     followed = {"version": version} if version else {}
-    serving.serve(
-        store,
-        host=host,
-        port=port,
-        workers=workers,
-        limits=limits,
-        lock=lock,
-        server=server,
-        telemetry=telemetry,
-        **chosen,
-        **followed,
-    )
+    with closing(to_stderr(access=access_log)):
+        serving.serve(
+            store,
+            host=host,
+            port=port,
+            workers=workers,
+            limits=limits,
+            lock=lock,
+            server=server,
+            telemetry=telemetry,
+            **chosen,
+            **followed,
+        )

@@ -2,16 +2,19 @@
 
 import json
 import logging
+import os
 import queue
 import select
 import sys
 import threading
+import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Final
 
-__all__ = ["Aside", "Timely", "aside", "to_stderr"]
+__all__ = ["Aside", "aside", "to_stderr"]
 
-WAITING: Final = 10_000  # lines that are not taken yet, before others are left out
+WAITING: Final = 4 << 20  # bytes of lines that are not taken yet, before others are left out
 PARTING: Final = 1.0  # seconds that they have in the end
 
 STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -35,92 +38,96 @@ class Lines(logging.Formatter):
         return json.dumps(told, default=str)
 
 
-class Timely(logging.StreamHandler[TextIO]):
-    """Writes a record where there is room for it (poll(2)); the number of those left out is told once there is.
-
-    For a process that says little, and forks, which threads do not outlive. A line longer than a pipe takes at once,
-    4 KiB, may wait all the same.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._lost = 0
-        self._room = select.poll()
-        self._room.register(stream, select.POLLOUT)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or leave it out."""
-        if not self._room.poll(0):
-            self._lost += 1
-            return
-        super().emit(record)
-        if self._lost and self._room.poll(0):
-            lost, self._lost = self._lost, 0
-            super().emit(left_out(record, lost))
-
-
 class Aside(logging.Handler):
-    """Hands records to another handler in a thread of its own, which waits for whoever reads the log.
+    """Has a thread write lines to a descriptor, so that whoever logs never waits for whoever reads the log.
 
-    Where that is behind by `WAITING` lines, further ones are left out, and their number is told once there is room.
+    While `WAITING` bytes are not taken, further lines are left out, and their number is told once there is room, or in
+    the end. The thread does not outlive a fork, and holds nothing then that a child needs.
     """
 
-    def __init__(self, handler: logging.Handler) -> None:
+    def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._handler = handler
-        self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(WAITING)
-        self._lost = 0
+        self.setFormatter(Lines())
+        self._descriptor = descriptor
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()  # an empty one is the end
+        self._taken = self._lost = 0  # of the bytes and the lines there were; these are for those who log to change,
+        self._written = self._told = 0  # and these for the thread
         self._thread = threading.Thread(target=self._write, name="bedeck-log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record, or leave it out."""
-        try:
-            self._lines.put_nowait(record)
-        except queue.Full:
+        if self._taken - self._written > WAITING:
             self._lost += 1
+            return
+        try:
+            line = self._line(record)
+        except Exception as error:  # noqa: BLE001 - as `logging` has it: who logs does not fail
+            line = self._line(said(f"what {record.pathname}, line {record.lineno}, logs cannot be told: {error!r}"))
+        self._taken += len(line)
+        self._lines.put(line)
 
     def close(self) -> None:
         """Write what is there, within `PARTING` seconds."""
-        try:
-            self._lines.put(None, timeout=PARTING)
-        except queue.Full:
-            pass
-        else:
-            self._thread.join(PARTING)
+        self._lines.put(b"")
+        self._thread.join(PARTING)
         super().close()
 
     def _write(self) -> None:
-        while (record := self._lines.get()) is not None:
-            self._handler.handle(record)
-            if self._lost and self._lines.empty():
-                lost, self._lost = self._lost, 0
-                self._handler.handle(left_out(record, lost))
+        while line := self._lines.get():
+            self._put(line)
+            self._written += len(line)
+            if self._lines.empty():
+                self._tell()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say how many lines were left out since this was said."""
+        if lost := self._lost - self._told:
+            self._told += lost
+            self._put(self._line(said(f"{lost} lines of the log were left out: it was not read in time")))
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return f"{self.format(record)}\n".encode()
+
+    def _put(self, line: bytes) -> None:
+        with suppress(OSError):  # nobody reads it any more
+            while line:
+                try:
+                    line = line[os.write(self._descriptor, line) :]
+                except BlockingIOError:  # whoever shares the descriptor has it so
+                    select.select([], [self._descriptor], [])
 
 
-def left_out(after: logging.LogRecord, lost: int) -> logging.LogRecord:
-    """A record, like the one before it, which says how many are missing."""
-    said = {"name": after.name, "levelno": logging.WARNING, "levelname": "WARNING"}
-    said["msg"] = f"{lost} lines of the log were left out: it was not read in time"
-    return logging.makeLogRecord(said)
+def said(message: str) -> logging.LogRecord:
+    """A warning about the log itself."""
+    return logging.makeLogRecord(
+        {"name": "bedeck.serve", "levelno": logging.WARNING, "levelname": "WARNING", "msg": message}
+    )
 
 
-def to_stderr(*, access: bool) -> None:
-    """Have what is logged written there; with ``access`` a line for each answer, too."""
-    handler = Timely(sys.stderr)
-    handler.setFormatter(Lines())
+def to_stderr(*, access: bool) -> logging.Handler:
+    """Have what is logged, and warnings, written there; with ``access`` a line for each answer, too.
+
+    The handler, to be closed in the end.
+    """
+    handler = Aside(sys.stderr.fileno()) if sys.stderr else logging.NullHandler()
     logging.getLogger().handlers = [handler]  # what asyncio and others say is a line of JSON, too
     logging.getLogger("bedeck").setLevel(logging.INFO)
     logging.getLogger("bedeck.serve.access").setLevel(logging.INFO if access else logging.WARNING)
+    warnings.showwarning = _warned
+    return handler
 
 
 def aside() -> Aside | None:
-    """Have a thread write what goes to standard error from now on, if `to_stderr` was called: it outlives no fork."""
+    """Have a thread write what `to_stderr` has written, in a child of the process that called it."""
     root = logging.getLogger()
-    if not any(isinstance(handler, Timely) for handler in root.handlers):
+    if not sys.stderr or not any(isinstance(handler, Aside) for handler in root.handlers):
         return None  # whoever calls this has a log of their own
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines())
-    beside = Aside(handler)
-    root.handlers = [beside]
-    return beside
+    handler = Aside(sys.stderr.fileno())
+    root.handlers = [handler]
+    return handler
+
+
+def _warned(message: Warning | str, category: type[Warning], *_where: object, **_more: object) -> None:
+    logging.getLogger("bedeck.serve").warning("%s", message, extra={"warning": category.__name__})

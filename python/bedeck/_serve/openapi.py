@@ -124,14 +124,17 @@ def _of_type(name: str, of: Mapping[str, Any], limits: Limits) -> Schema:
     example = {"ids": [1, 2] if numbers else ["...", "..."], "fields": fields["examples"][0]}
     query_ids = {"name": "ids", "in": "query", "required": True, "style": "form", "explode": False, "schema": ids}
     path = name.replace("{", "%7B").replace("}", "%7D")
-    return {
+    decorate = {
         f"/v1/{path}/decorate": {
             "post": {
                 "summary": f"A record of {name} for each id, null where there is none.",
                 "requestBody": _body({"ids": ids, "fields": fields, **_REST}, ["ids"], example),
                 "responses": _responses(listed, 400, 404, 408, 413, 422, 431, 503, 504, lines=True),
             }
-        },
+        }
+    }
+    return {
+        **(decorate if of["key"]["kind"] != "bytes" else {}),
         f"/v1/{path}": {
             "get": {
                 "summary": f"The same, for caches: a record of {name} for each id.",

@@ -7,8 +7,8 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ LONGEST_PAUSE: Final = 30.0  # seconds before another try to start what does not
 SETTLED: Final = 10.0  # seconds after which a worker that ends counts as one that had started
 GRACE: Final = 2.0
 LONGEST_TOLD: Final = 64 << 10
+LONGEST_TEXT: Final = LONGEST_TOLD // 16  # characters of an error: twelve bytes each at most, as JSON
 
 log = logging.getLogger("bedeck.serve")
 
@@ -139,9 +140,7 @@ class Supervisor:
     def _start(self, place: Place, *, early: bool) -> Child:
         slot = next(slot for slot in self._plan.block.slots if not slot.gauge("pid"))
         control, end = socket.socketpair()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
+        pid = forked()
         if pid == 0:
             control.close()
             self._work(place, slot, end, early=early)
@@ -152,8 +151,9 @@ class Supervisor:
         return child
 
     def _work(self, place: Place, slot: Slot, control: socket.socket, *, early: bool) -> None:
-        code, lines = 1, aside()
+        code, lines = 1, None
         try:
+            lines = aside()
             signal.set_wakeup_fd(-1)
             for child in self._children():
                 child.control.close()
@@ -164,13 +164,15 @@ class Supervisor:
             Worker(self._plan, slot, place.listener, control, early=early).run()
             code = 0
         except BaseException as error:
-            log.info("a worker ends", exc_info=not isinstance(error, errors.Error))
-            told = json.dumps({"class": type(error).__name__, "text": str(error)})
-            control.send(told.encode()[:LONGEST_TOLD])
+            log.info("a worker ends: %s", error, exc_info=not isinstance(error, errors.Error))
+            told = json.dumps({"class": type(error).__name__, "text": str(error)[:LONGEST_TEXT]})
+            control.send(told.encode())
         finally:
-            if lines:
-                lines.close()
-            os._exit(code)
+            try:
+                if lines:
+                    lines.close()
+            finally:
+                os._exit(code)
 
     def _hear(self, child: Child) -> None:
         try:
@@ -294,6 +296,14 @@ def bound(family: int, address: tuple[Any, ...]) -> socket.socket:
     listener.bind(address)
     listener.settimeout(0.0)
     return listener
+
+
+def forked() -> int:
+    """Fork; 0 in the child."""
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads. That of the log holds nothing that a child needs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def drain(child: Child) -> None:

@@ -50,6 +50,7 @@ LONGEST: Final = 1024  # characters of a path that are told
 PARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?"
 )  # a traceparent that is one (W3C Trace Context, 3.2.2)
+OTLP: Final = {"otlp", "otlp_proto_http"}  # names of what sends
 LEAST: Final = 1e-9  # a share that the shortest of any number of durations is
 
 
@@ -65,7 +66,6 @@ class Telemetry:
         own = Resource({SERVICE_NAME: "bedeck", SERVICE_INSTANCE_ID: str(os.getpid())})
         # What the environment says comes first, but not what stands for what it does not say.
         self._resource = Resource.create().merge(own).merge(OTELResourceDetector().detect())
-        self._interval = interval()
         self._traced = is_sent("TRACES")
         self._traces = TracerProvider(resource=self._resource)
         if self._traced:
@@ -77,6 +77,7 @@ class Telemetry:
         self._ending = threading.Event()
         self._sending = threading.Thread(target=self._send, name="bedeck-metrics", daemon=True)
         if is_sent("METRICS"):
+            self._interval = interval()
             self._sending.start()
 
     def answered(self, request: Request, route: int, status: int, size: int, now: float) -> None:
@@ -111,10 +112,10 @@ class Telemetry:
     def close(self) -> None:
         """Send what is left."""
         self._ending.set()
+        self._traces.shutdown()
         if self._sending.is_alive():
             self._sending.join()
         self._exporter.shutdown()
-        self._traces.shutdown()
 
     def _send(self) -> None:
         while not self._ending.wait(self._interval):
@@ -162,11 +163,14 @@ def is_dropped(traceparent: bytes) -> bool:
 
 def is_sent(signal: str) -> bool:
     """Whether the environment has ``signal`` sent. Raises ``ValueError`` where it names another exporter."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
     name = f"OTEL_{signal}_EXPORTER"
-    exporter = os.environ.get(name, "").strip().lower() or "otlp"
-    if exporter not in {"otlp", "none"}:
-        raise ValueError(f"{name}={exporter}: otlp or none is expected")
-    return exporter == "otlp" and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
+    text = os.environ.get(name, "")
+    exporters = {each for part in text.split(",") if (each := part.strip().lower())}
+    if others := exporters - {"none"} - OTLP:
+        raise ValueError(f"{name}={text}: there is no exporter {min(others)} here; otlp or none is expected")
+    return not exporters or bool(exporters & OTLP)
 
 
 def interval() -> float:
