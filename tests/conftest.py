@@ -29,10 +29,12 @@ settings.load_profile("bedeck")
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Children that a SIGINT ends: in a background job of a shell, they would inherit that it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Children that SIGINT and SIGHUP end: of a background job, or of nohup, they would inherit that they do not."""
+    heeded = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in heeded.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -347,6 +347,7 @@ def test_a_service_that_does_not_start_is_told_of(tmp_path: Path):
         pass
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_refresh_that_is_ended_leaves_things_as_they_were(tmp_path: Path, number: signal.Signals, code: int):
     for edition in (1, 2):
