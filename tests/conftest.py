@@ -27,6 +27,11 @@ settings.register_profile(
 settings.load_profile("bedeck")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many more as there are processors: many a test waits, for a server or for a time that is over."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """Children that SIGINT and SIGHUP end: of a background job, or of nohup, they would inherit that they do not."""
