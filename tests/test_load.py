@@ -488,7 +488,7 @@ def test_who_never_answers_does_not_make_this_side_too_slow():
     assert "too slow" not in text
 
 
-@pytest.mark.parametrize("scenario", ["steady", "overload", "refresh"])  # overload searches the saturation first
+@pytest.mark.parametrize("scenario", ["steady", "saturation", "overload", "refresh"])
 def test_the_command_runs_scenarios(tmp_path: Path, scenario: str):
     for edition in (1, 2):
         publish(tmp_path / "store", edition)

@@ -62,7 +62,7 @@ class Aside(logging.Handler):
             return
         try:
             line = self._line(record)
-        except Exception as error:  # noqa: BLE001 - as `logging` has it: who logs does not fail
+        except Exception as error:  # noqa: BLE001 - of what a record holds; who logs does not fail
             line = self._line(said(f"what {record.pathname}, line {record.lineno}, logs cannot be told: {error!r}"))
         self._taken += len(line)
         self._lines.put(line)

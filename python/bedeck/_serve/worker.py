@@ -169,7 +169,7 @@ class Worker:
         desk.draining = True
         door.shut()
         until = time.monotonic() + plan.limits.drain
-        while door.connections and time.monotonic() < until:  # noqa: ASYNC110 - another server tells nobody
+        while door.connections and time.monotonic() < until:  # noqa: ASYNC110 - uvicorn tells nobody that one ends
             await asyncio.sleep(0.01)
         await door.part()
         watch.stop()
